@@ -1,0 +1,300 @@
+"""Every flag, in one dataclass per owner. The defaults are the CPU demo: the bundled tiny model on sums.
+
+Only the module named in a class's docstring reads its fields. Names and meanings that the Oat
+scripts published are kept, so their command lines run here. No torch here: `--help` must be fast.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+TINY_MODEL = "examples/tiny/model"
+"""The bundled model, relative to the repository."""
+
+
+@dataclass(frozen=True)
+class RunArgs:
+    """The run as a whole (train_zero_math.py)."""
+
+    config: str = ""
+    """TOML recipe whose keys are flag names; flags override it."""
+    dry_run: bool = False
+    """Print the plan (processes, batch arithmetic, memory) and exit; starts nothing."""
+    resume: str = ""
+    """Continue a run: `latest`, a run directory, or a checkpoint directory."""
+    save_path: str = ""
+    """Run directory; empty means runs/<date>-<time>."""
+    max_steps: int = -1
+    """Stop after this many steps (one batch of groups each); -1: all prompt epochs."""
+    seed: int = 42
+    """Seed of data order, sampling and training."""
+    rnd_seed: bool = False
+    """Draw the seed from the clock; config.toml records it."""
+    deterministic: bool = False
+    """Same seed, same metrics to the last digit (CPU, fp32, synchronous); some per cent slower."""
+
+
+@dataclass(frozen=True)
+class ClusterArgs:
+    """Processes and where they run (understand_r1_zero/plan.py)."""
+
+    gpus: int = 0
+    """GPUs to use; 0 runs everything on the CPU."""
+    num_gpus_per_actor: int = 1
+    """Tensor-parallel GPUs of one actor."""
+    collocate: bool = False
+    """Actors and learners share every GPU; otherwise half the GPUs each."""
+    num_actors: int = 0
+    """Sampling processes; 0: one per GPU (group) on GPUs, one on the CPU."""
+    num_learners: int = 0
+    """Training ranks; 0: one per GPU on GPUs, one on the CPU."""
+    ray_address: str = ""
+    """Existing Ray cluster, `auto` or HOST:PORT; empty starts a private one on loopback."""
+    vllm_gpu_ratio: float = 0.25
+    """Share of a GPU's memory each vLLM engine may take."""
+    vllm_sleep: bool = False
+    """Put vLLM to sleep while learners train on the same GPUs (needs --collocate)."""
+    weight_transfer: Literal["auto", "ray", "nccl", "ipc"] = "auto"
+    """How weights reach actors: auto is Ray's shared memory on the CPU, NCCL on split GPUs, CUDA IPC on collocated ones."""
+    max_actor_restarts: int = 3
+    """Actor deaths in a row, without a finished group between them, before the run gives up."""
+
+
+@dataclass(frozen=True)
+class ModelArgs:
+    """The policy (actors/engine.py and learners/engine.py)."""
+
+    pretrain: str = TINY_MODEL
+    """Model directory or hub id."""
+    bf16: bool = False
+    """Train and sample in bfloat16; otherwise float32."""
+    flash_attn: bool = False
+    """Train with FlashAttention-2 (GPU); otherwise PyTorch's SDPA."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass to save memory."""
+    max_model_len: int = 0
+    """Context of the sampler in tokens; 0: prompt_max_length + the longest generation."""
+    trust_remote_code: bool = False
+    """Allow model code from the hub to run."""
+
+
+@dataclass(frozen=True)
+class DataArgs:
+    """Training problems and how they are asked (understand_r1_zero/data.py and templates.py)."""
+
+    prompt_data: str = (
+        "reasoning_gym:chain_sum?min_terms=2&max_terms=4&min_digits=1&max_digits=2&size=20000"
+    )
+    """DatasetDict directory, jsonl/json/parquet file, hub id (NAME or CONFIG@NAME), or reasoning_gym:NAME?key=value&..."""
+    train_split: str = "train"
+    """Split of --prompt_data."""
+    input_key: str = "problem"
+    """Column of the problem text."""
+    output_key: str = "answer"
+    """Column of the gold answer or answers."""
+    max_train: int = 1_000_000
+    """Use at most this many training problems."""
+    num_prompt_epoch: int = 1
+    """Passes over the training problems."""
+    prompt_max_length: int = 1024
+    """Longer prompts (tokens) are dropped and counted."""
+    prompt_template: str = "qwen_math"
+    """qwen_math, r1, no, few_shot, chat, or the import path (module:NAME) of your own."""
+
+
+@dataclass(frozen=True)
+class SamplingArgs:
+    """What actors sample (actors/sampling.py)."""
+
+    rollout_batch_size: int = 64
+    """Problems (groups) a step."""
+    num_samples: int = 8
+    """Responses a problem: the group size."""
+    temperature: float = 1.0
+    """Sampling temperature."""
+    top_p: float = 1.0
+    """Nucleus mass."""
+    top_k: int = -1
+    """Keep the k likeliest tokens; -1: all."""
+    generate_max_length: int = 64
+    """Longest response in tokens; also the constant length of Dr. GRPO's loss."""
+    enable_prefix_caching: bool = True
+    """Share the KV cache of equal prefixes within one policy version."""
+    max_staleness: int = 0
+    """Policy versions a trajectory may lag behind the learner; 0 is synchronous, on-policy."""
+
+
+@dataclass(frozen=True)
+class OracleArgs:
+    """What scores responses (oracles/)."""
+
+    oracle: str = "math"
+    """math, or the import path (module:Class) of your own."""
+    oracle_type: Literal["reward"] = "reward"
+    """Oracles that return rewards."""
+    verifier_version: Literal["fast", "math_verify"] = "math_verify"
+    """fast: exact and numeric matching only; math_verify: symbolic equivalence too."""
+    correct_reward: float = 1.0
+    """Reward of a correct response."""
+    incorrect_reward: float = 0.0
+    """Reward of an incorrect or unparsable response."""
+    non_stop_fixed_reward: float = 0.0
+    """Reward of a truncated response."""
+    grader_workers: int = 2
+    """Grading processes of each actor."""
+    grader_timeout_s: float = 3.0
+    """Seconds one answer may take before its grading process is killed."""
+
+
+@dataclass(frozen=True)
+class AlgorithmArgs:
+    """Advantages and losses (learners/policy_gradient.py)."""
+
+    critic_type: Literal["drgrpo", "grpo"] = "drgrpo"
+    """Advantage and length normalisation: Dr. GRPO (neither) or GRPO (both)."""
+    num_ppo_epochs: int = 1
+    """Passes over one batch."""
+    cliprange: float = 0.2
+    """Clip of the probability ratio, epsilon."""
+    beta: float = 0.0
+    """Weight of the KL to the reference model in the loss (k3)."""
+    kl_penalty_coef: float = 0.0
+    """Weight of the KL to the reference model in the reward (k1)."""
+    tis_c: float = 2.0
+    """Cap of the truncated importance weight between learner and sampler; 0: no correction."""
+    ignore_no_eos: bool = False
+    """Take the gradient of truncated responses out."""
+
+
+@dataclass(frozen=True)
+class OptimArgs:
+    """Optimisation (learners/engine.py and batching.py)."""
+
+    learning_rate: float = 1e-3
+    """Peak learning rate."""
+    lr_scheduler: str = "constant"
+    """constant, linear, cosine, cosine_with_min_lr (floor: a tenth), with warm-up."""
+    lr_warmup_ratio: float = 0.0
+    """Share of the optimizer steps that warm up."""
+    max_step_adjustment: float = 1.0
+    """Multiplies the schedule's horizon."""
+    train_batch_size: int = 512
+    """Responses an optimizer step, over all learners."""
+    train_batch_size_per_device: int = 128
+    """At most this many responses a micro-batch."""
+    max_tokens_per_micro_batch: int = 16384
+    """At most this many padded tokens a micro-batch (one longer response goes alone)."""
+    zero_stage: Literal[0, 1, 2, 3] = 2
+    """DeepSpeed ZeRO stage."""
+    ref_offload: bool = False
+    """Keep the reference model in host memory between uses."""
+    adam_offload: bool = False
+    """Keep the optimizer in host memory."""
+    max_norm: float = 1.0
+    """Gradient norm clip; 0: none."""
+    adam_beta_1: float = 0.9
+    """AdamW's first-moment decay."""
+    adam_beta_2: float = 0.95
+    """AdamW's second-moment decay."""
+    l2: float = 0.0
+    """AdamW's weight decay."""
+    sync_params_every: int = 1
+    """Publish weights every this many steps."""
+
+
+@dataclass(frozen=True)
+class CheckpointArgs:
+    """Checkpoints (learners/checkpoint.py)."""
+
+    save_steps: int = -1
+    """Checkpoint every this many steps; -1: only at the end."""
+    save_from: int = 0
+    """No periodic checkpoint before this step."""
+    max_save_num: int = 5
+    """Keep at most this many checkpoints."""
+    max_save_mem: float = 1000.0
+    """Keep at most this many GB of checkpoints; the newest always stays."""
+
+
+@dataclass(frozen=True)
+class EvaluationArgs:
+    """Benchmarks (understand_r1_zero/evaluate.py)."""
+
+    eval_data: str = ""
+    """Benchmarks, as --prompt_data, several with commas, NAME=SOURCE to name one; empty with the default --prompt_data: the demo's."""
+    test_split: str = "all"
+    """Benchmarks to use, by exact name, with commas; all: every one."""
+    eval_steps: int = 20
+    """Evaluate every this many steps, besides before the first and after the last; -1: never."""
+    eval_n: int = 1
+    """Responses a problem in evaluation."""
+    eval_temperature: float = 0.0
+    """Sampling temperature in evaluation; 0: greedy."""
+    eval_top_p: float = 1.0
+    """Nucleus mass in evaluation."""
+    eval_generate_max_length: int = 0
+    """Longest response in evaluation, in tokens; 0: as --generate_max_length."""
+    eval_input_key: str = "problem"
+    """Column of the problem text in benchmarks."""
+    eval_output_key: str = "answer"
+    """Column of the gold answer or answers in benchmarks."""
+    max_eval: int = 1000
+    """Use at most this many problems of each benchmark."""
+
+
+@dataclass(frozen=True)
+class TrackingArgs:
+    """Where metrics go besides the run directory (understand_r1_zero/tracking.py)."""
+
+    use_wb: bool = False
+    """Log to wandb (offline when not logged in)."""
+    wb_run_name: str = ""
+    """Name of the wandb run; empty: the run directory's name."""
+    wb_project: str = "train_zero_math"
+    """wandb project."""
+    wb_group: str = ""
+    """wandb group."""
+    wb_org: str = ""
+    """wandb entity."""
+
+
+@dataclass(frozen=True)
+class AlarmArgs:
+    """When a run warns or stops (understand_r1_zero/alarms.py)."""
+
+    max_logprob_gap: float = 1e-4
+    """Step 0: mean |sampler - learner| log-prob in nats above which the run stops; bf16 needs about 0.05; 0: off."""
+    warn_truncated: float = 0.3
+    """Warn above this share of truncated responses."""
+    warn_unparsable: float = 0.5
+    """Warn above this share of responses without an answer."""
+
+
+@dataclass(frozen=True)
+class LegacyArgs:
+    """Flags of the ancestor that change nothing here (understand_r1_zero/cli.py says so once)."""
+
+    rollout_batch_size_per_device: int | None = None
+    """Groups stream to the least loaded actor."""
+    pi_buffer_maxlen_per_device: int | None = None
+    """A batch is never cut or replayed."""
+    eval_batch_size: int | None = None
+    """Evaluation streams like training."""
+
+
+@dataclass(frozen=True)
+class Args:
+    """All flags of train_zero_math.py."""
+
+    run: RunArgs = field(default_factory=RunArgs)
+    cluster: ClusterArgs = field(default_factory=ClusterArgs)
+    model: ModelArgs = field(default_factory=ModelArgs)
+    data: DataArgs = field(default_factory=DataArgs)
+    sampling: SamplingArgs = field(default_factory=SamplingArgs)
+    oracle: OracleArgs = field(default_factory=OracleArgs)
+    algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
+    optim: OptimArgs = field(default_factory=OptimArgs)
+    checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)
+    evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)
+    tracking: TrackingArgs = field(default_factory=TrackingArgs)
+    alarm: AlarmArgs = field(default_factory=AlarmArgs)
+    legacy: LegacyArgs = field(default_factory=LegacyArgs)

@@ -1,0 +1,146 @@
+"""The data that passes between processes: problems in, graded groups out, trajectories to learners.
+
+Plain frozen dataclasses of strings and NumPy arrays, so that Ray's shared memory carries them
+without a copy and every layer can import them without torch.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+
+class Status(StrEnum):
+    """What became of one response; only `CORRECT` counts towards accuracy."""
+
+    CORRECT = "correct"
+    INCORRECT = "incorrect"
+    UNPARSABLE = "unparsable"
+    """No answer could be extracted from the response."""
+    TRUNCATED = "truncated"
+    """The response hit the length limit before it stopped."""
+    TIMEOUT = "timeout"
+    """Grading this one answer passed its deadline; the worker was killed."""
+    ERROR = "error"
+    """Grading this one answer crashed its worker."""
+    UNKNOWN = "unknown"
+    """The gold answer cannot be parsed: nothing is known, and nothing may be learned from it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One dataset row: the text to solve and its gold answers, any of which is right."""
+
+    source: str
+    row: int
+    text: str
+    answers: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """`source:row`, unique within a run."""
+        return f"{self.source}:{self.row}"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """An oracle's judgement of one response.
+
+    `reward` is what the learner maximises; accuracy is read from `status` alone, so that changing
+    the reward scale never changes a reported accuracy. `step_rewards` holds one value per reasoning
+    step where the oracle gives process rewards, and is empty otherwise.
+    """
+
+    reward: float
+    status: Status
+    answer: str | None = None
+    reason: str = ""
+    step_rewards: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample one group: the engine-independent part of vLLM's sampling parameters.
+
+    `seed` (None: the engine's own stream) makes the group reproducible; `temperature` 0 is greedy.
+    """
+
+    num_samples: int
+    temperature: float
+    top_p: float
+    top_k: int
+    max_tokens: int
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSpan:
+    """The next `num_tokens` tokens were sampled under policy `version`."""
+
+    version: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One sampled response, token-exact: ids and log-probs come from the sampler, never a tokenizer.
+
+    `token_ids` int32 (T,) includes the end-of-sequence token when the model emitted it;
+    `sampler_logprobs` float32 (T,) are nats after temperature, under the sampling policy;
+    `version_spans` cover the T tokens in order.
+    """
+
+    text: str
+    token_ids: np.ndarray
+    sampler_logprobs: np.ndarray
+    is_truncated: bool
+    version_spans: tuple[VersionSpan, ...]
+    verdict: Verdict
+
+    @property
+    def oldest_version(self) -> int:
+        """The oldest policy version that sampled any of the tokens."""
+        return min(span.version for span in self.version_spans)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """One problem with its `num_samples` graded responses: the unit of work.
+
+    `index` is the position in the order problems were asked; `generate_s` and `grade_s` are wall
+    seconds this group spent in the engine and in the oracle.
+    """
+
+    index: int
+    problem: Problem
+    prompt: str
+    prompt_token_ids: np.ndarray
+    responses: tuple[Response, ...]
+    generate_s: float
+    grade_s: float
+
+    @property
+    def rewards(self) -> np.ndarray:
+        """float64 (G,): the rewards of the responses."""
+        return np.array([response.verdict.reward for response in self.responses])
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """What a learner needs of one response.
+
+    `sampler_logprobs` float32 (T,) are the sampling policy's, in nats after temperature;
+    `advantage` is the response's scalar advantage; `is_masked` keeps the response in every
+    denominator but takes its gradient out (Oat's `loss_mask = 0`).
+    """
+
+    prompt_token_ids: np.ndarray
+    response_token_ids: np.ndarray
+    sampler_logprobs: np.ndarray
+    advantage: float
+    is_masked: bool = False
+
+    @property
+    def num_tokens(self) -> int:
+        """Prompt and response tokens together."""
+        return len(self.prompt_token_ids) + len(self.response_token_ids)
