@@ -177,8 +177,8 @@ class OptimArgs:
     """Share of the optimizer steps that warm up."""
     max_step_adjustment: float = 1.0
     """Multiplies the schedule's horizon."""
-    train_batch_size: int = 512
-    """Responses an optimizer step, over all learners."""
+    train_batch_size: int = 0
+    """Responses an optimizer step, over all learners; 0: all of a step's."""
     train_batch_size_per_device: int = 128
     """At most this many responses a micro-batch."""
     max_tokens_per_micro_batch: int = 16384
@@ -262,7 +262,7 @@ class AlarmArgs:
     """When a run warns or stops (understand_r1_zero/alarms.py)."""
 
     max_logprob_gap: float = 1e-4
-    """Step 0: mean |sampler - learner| log-prob in nats above which the run stops; bf16 needs about 0.05; 0: off."""
+    """Step 0: mean |sampler - learner| log-prob in nats above which the run stops; 0.05 if not given with --bf16; 0: off."""
     warn_truncated: float = 0.3
     """Warn above this share of truncated responses."""
     warn_unparsable: float = 0.5
@@ -275,6 +275,8 @@ class LegacyArgs:
 
     rollout_batch_size_per_device: int | None = None
     """Groups stream to the least loaded actor."""
+    mini_train_batch_size_per_device: int | None = None
+    """Micro-batches are filled by --train_batch_size_per_device and --max_tokens_per_micro_batch."""
     pi_buffer_maxlen_per_device: int | None = None
     """A batch is never cut or replayed."""
     eval_batch_size: int | None = None
@@ -298,3 +300,13 @@ class Args:
     tracking: TrackingArgs = field(default_factory=TrackingArgs)
     alarm: AlarmArgs = field(default_factory=AlarmArgs)
     legacy: LegacyArgs = field(default_factory=LegacyArgs)
+
+    @property
+    def responses_per_step(self) -> int:
+        """Responses that one step samples and trains on."""
+        return self.sampling.rollout_batch_size * self.sampling.num_samples
+
+    @property
+    def responses_per_optimizer_step(self) -> int:
+        """`--train_batch_size`, resolved."""
+        return self.optim.train_batch_size or self.responses_per_step

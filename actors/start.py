@@ -1,0 +1,36 @@
+"""Starting the sampling processes where the plan puts them."""
+
+import threading
+from pathlib import Path
+
+from understand_r1_zero.args import Args
+from understand_r1_zero.fleet import Fleet
+from understand_r1_zero.launch import Cluster, Placement, RemoteProcess
+from understand_r1_zero.plan import Plan
+
+
+def start_actors(
+    cluster: Cluster, plan: Plan, args: Args, logs: Path, should_stop: threading.Event
+) -> Fleet:
+    """Start every actor; `wait_until_ready` waits for their models.
+
+    Each actor's output goes to `logs/<name>.log`, a replacement's behind its predecessor's.
+    """
+    from actors.sampling import SamplingActor
+
+    def spawn(index: int) -> RemoteProcess:
+        process = plan.actors[index]
+        return cluster.spawn(
+            process.name,
+            SamplingActor,
+            Placement(process.bundle, process.gpu_share, {}),
+            {"args": args, "actor_index": index, "cores": process.cores},
+            logs / f"{process.name}.log",
+        )
+
+    return Fleet(
+        spawn,
+        len(plan.actors),
+        max_restarts=args.cluster.max_actor_restarts,
+        should_stop=should_stop,
+    )

@@ -1,0 +1,74 @@
+"""All ranks as one learner: called together, and failed together."""
+
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, wait
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understand_r1_zero.fleet import Publication
+from understand_r1_zero.launch import Cluster, RemoteProcess
+from understand_r1_zero.types import Trajectory
+
+
+class LearnerGroup:
+    """The training ranks; rank 0 answers for all.
+
+    A rank that dies or raises ends the call with its error at once: the others would wait for it in
+    a collective until the process group's timeout.
+    """
+
+    def __init__(self, cluster: Cluster, ranks: Sequence[RemoteProcess]) -> None:
+        self._cluster = cluster
+        self._ranks = list(ranks)
+        host, _ = self._ranks[0].identify().result()
+        port = self._ranks[0].submit("listen", host).result()
+        self._starting = [rank.submit("start", host, port) for rank in self._ranks]
+
+    def wait_until_ready(self) -> None:
+        """Wait until every rank has loaded the model."""
+        _first(self._starting)
+
+    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
+        """Run every optimizer step of one batch; returns the batch's metrics over all ranks."""
+        return self._call("update", self._cluster.share(list(trajectories)), step)
+
+    def old_logprobs(self) -> list[np.ndarray]:
+        """float32 (T,) of each trajectory of the last update, in nats, before it."""
+        return self._ranks[0].submit("old_logprobs").result()
+
+    def first_step_metrics(self) -> dict[str, float]:
+        """Metrics of the first optimizer step of the last update."""
+        return self._ranks[0].submit("first_step_metrics").result()
+
+    def publication(self, version: int) -> Publication:
+        """The current policy in shared memory, with the checksum of what was put there."""
+        weights, checksum = self._ranks[0].submit_shared("publication")
+        # ZeRO-3 gathers every parameter over all ranks.
+        others = [rank.submit("publication") for rank in self._ranks[1:]]
+        return Publication(version, weights, _first([checksum, *others]))
+
+    def save(self, directory: Path) -> None:
+        """Write the model and every rank's training state into an existing directory."""
+        self._call("save", str(directory))
+
+    def load(self, directory: Path) -> None:
+        """Continue from a directory written by `save`."""
+        self._call("load", str(directory))
+
+    def kill(self) -> None:
+        """End every rank's process."""
+        for rank in self._ranks:
+            rank.kill()
+
+    def _call(self, method: str, *args: Any) -> Any:
+        return _first([rank.submit(method, *args) for rank in self._ranks])
+
+
+def _first(futures: "Sequence[Future[Any]]") -> Any:
+    """The first future's result once all are done; the first error as soon as there is one."""
+    done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+    for future in done:
+        future.result()
+    return futures[0].result()

@@ -1,0 +1,176 @@
+"""The trained model on one rank: it scores tokens, takes optimizer steps, gives its weights, is saved.
+
+What every objective shares; the objectives themselves (`policy_gradient.py`) hold one.
+"""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from learners.batching import Batch, Limits, MicroBatch, collate, plan
+from learners.engine import Engine
+from learners.model import MAX_LOGITS, TokenLogprobs, can_share_prompts, linear_cost, load_model
+from understand_r1_zero.args import Args
+
+Forward = Callable[..., tuple[Tensor, Tensor]]
+
+
+class Policy:
+    """The policy, its optimizer and, where the flags ask for one, the frozen reference model.
+
+    Needs the default process group. The reference is `--pretrain`, whole on every rank.
+
+    Args:
+        args: all flags.
+        num_optimizer_steps: of the whole run, the horizon of the learning-rate schedule.
+        device: "cpu" or "cuda".
+    """
+
+    def __init__(self, args: Args, *, num_optimizer_steps: int, device: str) -> None:
+        self._args = args
+        self._rank = torch.distributed.get_rank()
+        self._model = load_model(args.model.pretrain, args.model, device=device)
+        if args.model.gradient_checkpointing:
+            self._model.gradient_checkpointing_enable({"use_reentrant": False})
+        self.limits = Limits(
+            max_tokens=args.optim.max_tokens_per_micro_batch,
+            max_responses=args.optim.train_batch_size_per_device,
+            linear_cost=linear_cost(self._model) if can_share_prompts(self._model) else 0.0,
+        )
+        self.engine = Engine(
+            self._scorer(self._model),
+            args.optim,
+            num_steps=num_optimizer_steps,
+            bf16=args.model.bf16,
+            device=device,
+        )
+        self.has_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
+        if self.has_reference:
+            home = "cpu" if args.optim.ref_offload else device
+            reference = load_model(args.model.pretrain, args.model, device=home)
+            self._reference = self._scorer(reference.requires_grad_(False).eval())
+
+    def score(self, batch: Batch, responses: np.ndarray) -> np.ndarray:
+        """float32 (2, T): log-probs and entropies of the responses' tokens, zero elsewhere.
+
+        This rank computes its share and leaves the rest zero: `engine.all_reduce` completes it.
+        """
+        return self._score(self.engine, batch, responses)
+
+    def score_reference(self, batch: Batch) -> np.ndarray:
+        """As `score`, of all responses under the reference model."""
+        self._reference.to(self.engine.device)
+        scores = self._score(self._reference, batch, np.arange(len(batch.lengths)))
+        if self._args.optim.ref_offload:
+            self._reference.to("cpu")
+        return scores
+
+    def forward(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """(N,) log-probs with gradient, and (N,) entropies."""
+        return self.engine(*self._inputs(micro_batch))
+
+    def full_weights(self) -> dict[str, np.ndarray] | None:
+        """A copy of every weight under its Hugging Face name, on rank 0. Collective.
+
+        NumPy has no bfloat16: such weights come as uint16 arrays of their bits.
+        """
+        weights = {}
+        for name, tensor in self.engine.full_parameters():
+            if self._rank == 0 and tensor is not None:
+                bits = tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
+                weights[_hugging_face_name(name)] = bits.cpu().numpy().copy()
+        return weights if self._rank == 0 else None
+
+    def save(self, directory: Path, state: dict[str, Any]) -> None:
+        """Write the model in Hugging Face's format and, beside it, `training_state/`. Collective.
+
+        Every rank writes its shard of the optimizer, its random state and `state`.
+        """
+        weights = self.full_weights()
+        if weights is not None:
+            tensors = {name: _tensor(array) for name, array in weights.items()}
+            self._model.save_pretrained(directory, state_dict=tensors)
+            AutoTokenizer.from_pretrained(
+                self._args.model.pretrain, trust_remote_code=self._args.model.trust_remote_code
+            ).save_pretrained(directory)
+        self.engine.save(directory / "training_state")
+        torch.save(
+            {"random": _random_state(), "state": state},
+            directory / "training_state" / f"rank_{self._rank}.pt",
+        )
+
+    def load(self, directory: Path) -> dict[str, Any]:
+        """Continue from what `save` wrote, under the same flags; returns its `state`. Collective.
+
+        Raises:
+            ValueError: another number of ranks wrote it.
+        """
+        directory = directory / "training_state"
+        num_ranks = len(list(directory.glob("rank_*.pt")))
+        if num_ranks != self.engine.world_size:
+            raise ValueError(
+                f"--num_learners must be {num_ranks}, as when {directory} was written, got "
+                f"{self.engine.world_size}: the optimizer's state is cut into that many parts"
+            )
+        self.engine.load(directory)
+        saved = torch.load(directory / f"rank_{self._rank}.pt", weights_only=False)
+        _set_random_state(saved["random"])
+        return saved["state"]
+
+    def _scorer(self, model: Any) -> TokenLogprobs:
+        max_logits = 0 if self._args.optim.zero_stage == 3 else MAX_LOGITS
+        return TokenLogprobs(model, self._args.sampling.temperature, max_logits)
+
+    @torch.no_grad()
+    def _score(self, forward: Forward, batch: Batch, responses: np.ndarray) -> np.ndarray:
+        scores = np.zeros((2, batch.num_tokens), np.float32)
+        if len(responses) == 0:
+            return scores
+        for rows in plan(batch, responses, self.limits, self.engine.world_size)[self._rank]:
+            micro_batch = collate(batch, rows)
+            found = forward(*self._inputs(micro_batch))
+            scores[:, micro_batch.tokens] = torch.stack(found).cpu().numpy()
+        return scores
+
+    def _inputs(self, micro_batch: MicroBatch) -> list[Tensor | None]:
+        arrays = (
+            micro_batch.input_ids,
+            micro_batch.sources,
+            micro_batch.targets,
+            micro_batch.position_ids,
+            micro_batch.segments,
+        )
+        return [None if a is None else torch.from_numpy(a).to(self.engine.device) for a in arrays]
+
+
+def _hugging_face_name(name: str) -> str:
+    """The name inside the model that `TokenLogprobs` wraps."""
+    return name.removeprefix("model.")
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if array.dtype == np.uint16 else tensor
+
+
+def _random_state() -> dict[str, Any]:
+    return {
+        "python": random.getstate(),
+        "numpy": np.random.get_state(),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(state: dict[str, Any]) -> None:
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if state["cuda"]:
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,39 @@
+"""Starting the training ranks where the plan puts them."""
+
+from pathlib import Path
+
+from learners.group import LearnerGroup
+from understand_r1_zero.args import Args
+from understand_r1_zero.launch import Cluster, Placement
+from understand_r1_zero.plan import Plan
+
+
+def start_learners(cluster: Cluster, plan: Plan, args: Args, logs: Path) -> LearnerGroup:
+    """Start every rank; `wait_until_ready` waits for their models.
+
+    Each rank's output goes to `logs/<name>.log`.
+    """
+    from learners.policy_gradient import PolicyGradientLearner
+
+    ranks = []
+    for rank, process in enumerate(plan.learners):
+        num_threads = len(process.cores)
+        env = {"OMP_NUM_THREADS": str(num_threads)} if num_threads else {}
+        ranks.append(
+            cluster.spawn(
+                process.name,
+                PolicyGradientLearner,
+                Placement(process.bundle, process.gpu_share, env),
+                {
+                    "args": args,
+                    "rank": rank,
+                    "world_size": len(plan.learners),
+                    "num_optimizer_steps": plan.num_optimizer_steps,
+                    "device": "cuda" if process.gpus else "cpu",
+                    "num_threads": num_threads,
+                    "dump_directory": str(logs),
+                },
+                logs / f"{process.name}.log",
+            )
+        )
+    return LearnerGroup(cluster, ranks)

@@ -1,0 +1,66 @@
+"""Finds the oracle that `--oracle` names, and reads what a user's oracle returns."""
+
+import importlib
+import math
+from typing import SupportsFloat
+
+from oracles.math import MathOracle
+from understand_r1_zero.args import OracleArgs
+from understand_r1_zero.protocols import Oracle
+from understand_r1_zero.types import Status, Verdict
+
+
+def load_oracle(args: OracleArgs, extraction: str) -> Oracle:
+    """The rule-based oracle, or the class at the import path `module:Class` made without arguments.
+
+    `extraction` is the prompt template's, used by the rule-based oracle only.
+    """
+    if args.oracle != "math":
+        return _import_oracle(args.oracle)
+    return MathOracle(
+        extraction=extraction,
+        verifier_version=args.verifier_version,
+        correct_reward=args.correct_reward,
+        incorrect_reward=args.incorrect_reward,
+        num_workers=args.grader_workers,
+        timeout_s=args.grader_timeout_s,
+    )
+
+
+def as_verdict(value: Verdict | SupportsFloat) -> Verdict:
+    """What an oracle returned for one response, as a verdict.
+
+    A bare number is a reward whose answer is correct when it equals 1, as Oat reads it; ValueError
+    where it is not finite.
+    """
+    if isinstance(value, Verdict):
+        return value
+    reward = float(value)
+    if not math.isfinite(reward):
+        raise ValueError(f"an oracle must return finite rewards, got {reward}; mend its get_reward")
+    return Verdict(reward, Status.CORRECT if reward == 1 else Status.INCORRECT)
+
+
+def _import_oracle(path: str) -> Oracle:
+    module_name, _, class_name = path.partition(":")
+    if not module_name or not class_name:
+        raise ValueError(f"--oracle must be math or an import path module:Class, got {path!r}")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # A module missing inside the user's oracle is not a wrong path.
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise
+        raise ValueError(
+            f"--oracle {path}: no module {error.name!r}; run from its directory, set PYTHONPATH "
+            "or install it"
+        ) from error
+    oracle_class = getattr(module, class_name, None)
+    if not isinstance(oracle_class, type):
+        raise ValueError(f"--oracle {path}: {module.__file__} defines no class {class_name!r}")
+    if not callable(getattr(oracle_class, "get_reward", None)):
+        raise ValueError(
+            f"--oracle {path}: {class_name} has no method "
+            "get_reward(inputs, responses, references, batch_size)"
+        )
+    return oracle_class()

@@ -1,0 +1,71 @@
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, models
+from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+
+PROGRAM = Path(__file__).with_name("rank_process.py")
+REPOSITORY = PROGRAM.parents[2]
+
+
+@pytest.fixture(scope="session")
+def laboratory(tmp_path_factory) -> Path:
+    """A directory with a random Qwen2 of 64 tokens and its tokenizer in `model`."""
+    directory = tmp_path_factory.mktemp("laboratory")
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(directory / "model")
+    words = models.WordLevel({str(i): i for i in range(64)}, unk_token="0")
+    PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words)).save_pretrained(directory / "model")
+    return directory
+
+
+@pytest.fixture(scope="session")
+def alone(laboratory) -> dict[str, Any]:
+    """What one rank found."""
+    return run_ranks(laboratory, world_size=1)[0]
+
+
+@pytest.fixture(scope="session")
+def pair(laboratory) -> list[dict[str, Any]]:
+    """What each of two ranks found."""
+    return run_ranks(laboratory, world_size=2)
+
+
+def run_ranks(directory: Path, world_size: int) -> list[dict[str, Any]]:
+    processes = [
+        subprocess.Popen(
+            [sys.executable, str(PROGRAM), str(rank), str(world_size), str(directory)],
+            env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for rank in range(world_size)
+    ]
+    try:
+        outputs = [process.communicate(timeout=240)[0] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    for process, output in zip(processes, outputs, strict=True):
+        assert process.returncode == 0, output[-4000:]
+    return [
+        pickle.loads((directory / f"found_{world_size}_{rank}.pkl").read_bytes())
+        for rank in range(world_size)
+    ]

@@ -1,0 +1,234 @@
+"""One learner rank in a process of its own: `python rank_process.py RANK WORLD_SIZE DIRECTORY`.
+
+Runs the experiments that need the real engine, several learners one after another in the one process
+group, and pickles what each found for the tests to judge. Rank 0 alone runs those of one rank.
+"""
+
+import dataclasses
+import math
+import pickle
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from learners import rendezvous
+from learners.policy_gradient import PolicyGradientLearner
+from understand_r1_zero.args import Args
+from understand_r1_zero.types import Trajectory
+
+HOST = "127.0.0.1"
+VOCABULARY = 64
+PARTS = ("algorithm", "optim", "model", "run", "sampling")
+
+
+class Lab:
+    """Makes learners of this rank that share its process group."""
+
+    def __init__(self, rank: int, world_size: int, directory: Path) -> None:
+        self.rank, self.world_size, self.directory = rank, world_size, directory
+        self.is_together = False
+
+    def learner(self, **flags: Any) -> PolicyGradientLearner:
+        """A started learner with the given flags over test defaults."""
+        learner = PolicyGradientLearner(
+            make_args(self.directory, **flags),
+            self.rank,
+            self.world_size,
+            num_optimizer_steps=20,
+            num_threads=1,
+            dump_directory=str(self.directory / "dumps"),
+        )
+        port = learner.listen(HOST) if self.rank == 0 else 0
+        learner.start(HOST, port if self.is_together else self._exchange(port))
+        if not self.is_together:
+            rendezvous.connect = lambda host, port: None
+            rendezvous.join = lambda store, rank, world_size, device: None
+            self.is_together = True
+        return learner
+
+    def _exchange(self, port: int) -> int:
+        path = self.directory / f"port_{self.world_size}"
+        if self.rank == 0:
+            path.with_suffix(".new").write_text(str(port))
+            path.with_suffix(".new").rename(path)
+        while not path.exists():
+            time.sleep(0.05)
+        return int(path.read_text())
+
+    def run(self, batches: list[list[Trajectory]], **flags: Any) -> dict[str, Any]:
+        """A new learner's updates: their metrics, and the weights and log-probs at the end."""
+        return updates(self.learner(**flags), batches)
+
+
+def make_args(directory: Path, **flags: Any) -> Args:
+    """Test defaults with any flag of `PARTS` replaced."""
+    defaults: dict[str, Any] = {
+        "pretrain": str(directory / "model"),
+        "learning_rate": 1e-2,
+        "train_batch_size": 24,
+        "generate_max_length": 12,
+        "temperature": 0.8,
+    }
+    values, args = defaults | flags, Args()
+    for name in PARTS:
+        part = getattr(args, name)
+        own = {f.name: values.pop(f.name) for f in dataclasses.fields(part) if f.name in values}
+        args = dataclasses.replace(args, **{name: dataclasses.replace(part, **own)})
+    assert not values, values
+    return args
+
+
+def make_trajectories(seed: int) -> list[Trajectory]:
+    """Six groups of four ragged responses; one group has no advantage, one response is masked."""
+    rng = np.random.default_rng(seed)
+    trajectories = []
+    for group in range(6):
+        prompt = rng.integers(0, VOCABULARY, int(rng.integers(3, 15))).astype(np.int32)
+        for member in range(4):
+            length = int(rng.integers(1, 12))
+            trajectories.append(
+                Trajectory(
+                    prompt_token_ids=prompt,
+                    response_token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
+                    sampler_logprobs=rng.normal(-4, 0.5, length).astype(np.float32),
+                    advantage=0.0 if group == 2 else float(rng.normal()),
+                    is_masked=(group, member) == (4, 1),
+                )
+            )
+    return trajectories
+
+
+def updates(
+    learner: PolicyGradientLearner, batches: list[list[Trajectory]], first_step: int = 0
+) -> dict[str, Any]:
+    metrics = [learner.update(batch, step) for step, batch in enumerate(batches, first_step)]
+    timings = "misc/gradient_update_elapse", "misc/learner_tokens_per_s"
+    return {
+        "metrics": [{k: v for k, v in m.items() if k not in timings} for m in metrics],
+        "weights": learner.full_weights(),
+        "old_logprobs": learner.old_logprobs(),
+        "first_step": learner.first_step_metrics(),
+    }
+
+
+def stages(lab: Lab) -> dict[int, Any]:
+    batches = [make_trajectories(0), make_trajectories(1)]
+    return {stage: lab.run(batches, zero_stage=stage) for stage in (0, 1, 2, 3)}
+
+
+def many_steps(lab: Lab) -> dict[str, Any]:
+    """Two passes of three optimizer steps, with both penalties towards the reference."""
+    return lab.run(
+        [make_trajectories(0)],
+        train_batch_size=8,
+        num_ppo_epochs=2,
+        beta=0.1,
+        kl_penalty_coef=0.05,
+        critic_type="grpo",
+        ref_offload=True,
+    )
+
+
+def splits(lab: Lab) -> dict[str, Any]:
+    batches = [make_trajectories(0), make_trajectories(1)]
+    return {
+        "one": lab.run(batches),
+        "two": lab.run(batches, max_tokens_per_micro_batch=250),
+        "many": lab.run(batches, max_tokens_per_micro_batch=1),
+        "two responses": lab.run(batches, train_batch_size_per_device=2),
+        "checkpointing": lab.run(batches, gradient_checkpointing=True),
+    }
+
+
+def resume(lab: Lab) -> dict[str, Any]:
+    flags = {"deterministic": True, "lr_scheduler": "cosine_with_min_lr", "lr_warmup_ratio": 0.2}
+    batches = [make_trajectories(seed) for seed in range(4)]
+    straight = updates(learner := lab.learner(**flags), batches[:2])
+    directory = lab.directory / f"saved_{lab.world_size}"
+    directory.mkdir(exist_ok=True)
+    learner.save(str(directory))
+    saved = learner.full_weights()
+    straight = updates(learner, batches[2:], first_step=2)
+    resumed = lab.learner(**flags)
+    resumed.load(str(directory))
+    return {
+        "saved": saved,
+        "straight": straight,
+        "resumed": updates(resumed, batches[2:], first_step=2),
+    }
+
+
+def masked(lab: Lab) -> dict[str, Any]:
+    """The same batch with garbage where nothing may be learned, and with half of it masked."""
+    batch = make_trajectories(0)
+    garbage = [
+        dataclasses.replace(t, response_token_ids=np.zeros_like(t.response_token_ids))
+        if t.is_masked or t.advantage == 0
+        else t
+        for t in batch
+    ]
+    half = [dataclasses.replace(t, is_masked=t.is_masked or i >= 12) for i, t in enumerate(batch)]
+    return {
+        "batch": lab.run([batch]),
+        "garbage": lab.run([garbage]),
+        "half masked": lab.run([half]),
+        "half alone": lab.run([half[:12]]),
+        "all masked": lab.run([[dataclasses.replace(t, is_masked=True) for t in batch]]),
+    }
+
+
+def bf16(lab: Lab) -> dict[str, Any]:
+    found: dict[str, Any] = {"run": lab.run([make_trajectories(0)], bf16=True)}
+    try:
+        lab.learner(bf16=True, zero_stage=0)
+    except ValueError as error:
+        found["refusal"] = str(error)
+    return found
+
+
+def not_finite(lab: Lab) -> dict[str, Any]:
+    """A log-prob that is not a number, as a broken sampler might send it."""
+    found = {}
+    for stage in (0, 1, 2, 3):
+        batch = make_trajectories(0)
+        batch[0].sampler_logprobs[0] = math.nan
+        learner = lab.learner(zero_stage=stage, max_norm=0.0 if stage == 0 else 1.0)
+        try:
+            learner.update(batch, 7)
+        except FloatingPointError as error:
+            found[stage] = str(error)
+    return found
+
+
+def other_num_ranks(lab: Lab) -> str:
+    directory = lab.directory / "saved_by_two" / "training_state"
+    directory.mkdir(parents=True)
+    for rank in (0, 1):
+        (directory / f"rank_{rank}.pt").touch()
+    try:
+        lab.learner().load(str(directory.parent))
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
+ONE_RANK: tuple[Callable[[Lab], Any], ...] = (splits, masked, bf16, not_finite, other_num_ranks)
+ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, many_steps, resume)
+
+
+def main(rank: int, world_size: int, directory: Path) -> None:
+    """Run the experiments of this rank."""
+    torch.set_num_threads(1)
+    lab = Lab(rank, world_size, directory)
+    chosen = ANY_RANKS + (ONE_RANK if world_size == 1 else ())
+    found = {experiment.__name__: experiment(lab) for experiment in chosen}
+    (directory / f"found_{world_size}_{rank}.pkl").write_bytes(pickle.dumps(found))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))

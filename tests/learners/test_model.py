@@ -1,0 +1,117 @@
+"""Token log-probs against the whole model's logits, one response at a time."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+
+from learners.batching import Batch, Limits, collate, plan
+from learners.model import TokenLogprobs, can_share_prompts, linear_cost, load_model
+from understand_r1_zero.args import ModelArgs
+from understand_r1_zero.types import Trajectory
+
+SHARED, APART = 1e9, 0.0
+
+
+@pytest.fixture(scope="module")
+def model() -> Qwen2ForCausalLM:
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        initializer_range=0.2,
+        attn_implementation="sdpa",
+    )
+    return Qwen2ForCausalLM(config)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    rng = np.random.default_rng(0)
+    trajectories = []
+    for prompt_length in (7, 12, 3):
+        prompt = rng.integers(0, 64, prompt_length)
+        for length in (5, 1, 9, 2):
+            tokens = rng.integers(0, 64, length)
+            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0))
+    return Batch.of(trajectories)
+
+
+def score(model, batch, limits, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probs with gradient and entropies of every response token."""
+    scorer = TokenLogprobs(model, **options)
+    found = torch.zeros(2, batch.num_tokens)
+    for rows in plan(batch, np.arange(len(batch.lengths)), limits, 1)[0]:
+        micro = collate(batch, rows)
+        arrays = micro.input_ids, micro.sources, micro.targets, micro.position_ids, micro.segments
+        inputs = [None if a is None else torch.from_numpy(a) for a in arrays]
+        found = found.index_copy(1, torch.from_numpy(micro.tokens), torch.stack(scorer(*inputs)))
+    return found[0], found[1]
+
+
+def score_one_by_one(model, batch, temperature) -> tuple[torch.Tensor, torch.Tensor]:
+    logprobs, entropies = [], []
+    for trajectory in batch.trajectories:
+        prompt = torch.from_numpy(trajectory.prompt_token_ids)
+        response = torch.from_numpy(trajectory.response_token_ids)
+        logits = model(torch.cat([prompt, response])[None]).logits[0] / temperature
+        distribution = torch.distributions.Categorical(logits=logits[len(prompt) - 1 : -1])
+        logprobs.append(distribution.log_prob(response))
+        entropies.append(distribution.entropy())
+    return torch.cat(logprobs), torch.cat(entropies)
+
+
+def gradient(model, logprobs) -> torch.Tensor:
+    weights = torch.linspace(-1, 1, len(logprobs))
+    gradients = torch.autograd.grad((weights * logprobs).sum(), list(model.parameters()))
+    return torch.cat([g.flatten() for g in gradients])
+
+
+@pytest.mark.parametrize("linear_cost", [APART, SHARED])
+@pytest.mark.parametrize("max_tokens", [30, 10_000])
+@pytest.mark.parametrize("options", [{}, {"max_logits": 0}, {"max_logits": 3 * 64}])
+def test_scores_and_gradients_equal_one_response_at_a_time(
+    model, batch, linear_cost, max_tokens, options
+):
+    limits = Limits(max_tokens, 100, linear_cost)
+    logprobs, entropies = score(model, batch, limits, temperature=0.7, **options)
+    expected, expected_entropies = score_one_by_one(model, batch, 0.7)
+    torch.testing.assert_close(logprobs, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(entropies, expected_entropies, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(
+        gradient(model, logprobs), gradient(model, expected), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_an_empty_micro_batch_gives_every_parameter_a_zero_gradient(model, batch):
+    micro = collate(batch, [])
+    inputs = [torch.from_numpy(a) for a in (micro.input_ids, micro.sources, micro.targets)]
+    logprobs, entropies = TokenLogprobs(model, 1.0)(*inputs)
+    assert len(logprobs) == len(entropies) == 0
+    assert gradient(model, logprobs).abs().max() == 0
+
+
+def test_the_linear_cost_counts_matrices_not_embeddings(model):
+    parameters = sum(p.numel() for n, p in model.named_parameters() if "embed" not in n)
+    assert linear_cost(model) == parameters / (2 * 2 * 32)
+
+
+def test_a_loaded_model_has_no_dropout(model, tmp_path):
+    model.config.attention_dropout = 0.5
+    model.save_pretrained(tmp_path)
+    model.config.attention_dropout = 0.0
+    loaded = load_model(str(tmp_path), ModelArgs(), device="cpu").train()
+    ids = torch.arange(10)[None]
+    assert torch.equal(loaded(ids).logits, loaded(ids).logits)
+
+
+def test_models_with_a_sliding_window_share_no_prompts(model):
+    assert can_share_prompts(model)
+    config = Qwen2Config(**{**model.config.to_dict(), "use_sliding_window": True, "sliding_window": 8})
+    config._attn_implementation = "sdpa"
+    assert not can_share_prompts(Qwen2ForCausalLM(config))

@@ -1,0 +1,156 @@
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from oracles.math import MathOracle
+from understand_r1_zero.types import Status, Verdict
+
+EVALUATION_SUITE = Path(__file__).parents[3] / "shared/data/evaluation_suite"
+
+
+@pytest.fixture(scope="module")
+def oracle() -> Iterator[MathOracle]:
+    oracle = MathOracle(correct_reward=2.0, incorrect_reward=-1.0, timeout_s=20.0)
+    yield oracle
+    oracle.close()
+
+
+def test_verdicts_in_order_with_statuses_and_shares(oracle: MathOracle) -> None:
+    responses = {
+        r"\boxed{5}": "5.0",
+        r"\boxed{1+x}": "x+1",
+        r"\boxed{y+1}": "x+1",
+        r"it is 5": "5",
+        r"\boxed{7}": (r"\foo", ""),
+        r"\boxed{2}": ("1", "2"),
+    }
+    inputs = ["?"] * len(responses)
+    verdicts, metrics = oracle.get_reward(inputs, list(responses), list(responses.values()))
+    assert verdicts == [
+        Verdict(2.0, Status.CORRECT, "5"),
+        Verdict(2.0, Status.CORRECT, "1+x"),
+        Verdict(-1.0, Status.INCORRECT, "y+1"),
+        Verdict(-1.0, Status.UNPARSABLE, None, "the response gives no answer"),
+        Verdict(0.0, Status.UNKNOWN, "7", "the gold answer is empty"),
+        Verdict(2.0, Status.CORRECT, "2"),
+    ]
+    assert metrics["status/correct"] == 0.5
+    assert metrics["status/unparsable"] == metrics["status/unknown"] == 1 / 6
+    assert set(metrics) == {f"status/{status}" for status in Status}
+    assert sum(metrics.values()) == pytest.approx(1)
+
+
+def test_fast_never_guesses_and_starts_no_process() -> None:
+    oracle = MathOracle(verifier_version="fast")
+    responses = [r"\boxed{0.5}", r"\boxed{1+x}", r"\boxed{9^{9^{9^{9}}}}", "", r"\boxed{5}"]
+    references = [r"\frac{1}{2}", "x+1", "3", "5", ""]
+    verdicts, _ = oracle.get_reward(responses, responses, references)
+    assert [verdict.status for verdict in verdicts] == [
+        Status.CORRECT,
+        Status.INCORRECT,
+        Status.INCORRECT,
+        Status.UNPARSABLE,
+        Status.UNKNOWN,
+    ]
+    oracle.close()
+
+
+def test_answer_tag_extraction() -> None:
+    oracle = MathOracle(extraction="answer_tag", verifier_version="fast")
+    responses = ["so </think>\n<answer>5</answer>", r"so </think> \boxed{5}"]
+    verdicts, _ = oracle.get_reward(["?"] * 2, responses, ["5"] * 2)
+    assert [verdict.status for verdict in verdicts] == [Status.CORRECT, Status.UNPARSABLE]
+
+
+def test_compare_is_the_reward_against_the_reference(oracle: MathOracle) -> None:
+    rewards, metrics = oracle.compare(["?"] * 2, [r"\boxed{5}", r"\boxed{6}"], ["5", "5"])
+    assert rewards == [2.0, -1.0]
+    assert metrics["status/correct"] == 0.5
+
+
+def test_no_responses(oracle: MathOracle) -> None:
+    verdicts, metrics = oracle.get_reward([], [], [])
+    assert verdicts == []
+    assert set(metrics.values()) == {0.0}
+
+
+def test_lists_of_different_length_are_refused(oracle: MathOracle) -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        oracle.get_reward(["?"] * 2, [r"\boxed{5}"] * 2, ["5"])
+
+
+def test_eight_threads_share_the_processes(oracle: MathOracle) -> None:
+    def ask(thread: int) -> list[Status]:
+        responses = [rf"\boxed{{x+{n}}}" for n in range(2, 6)]
+        references = [f"{n + thread % 2}+x" for n in range(2, 6)]
+        verdicts, _ = oracle.get_reward(responses, responses, references)
+        return [verdict.status for verdict in verdicts]
+
+    with ThreadPoolExecutor(8) as threads:
+        results = list(threads.map(ask, range(8)))
+    assert results == [[Status.CORRECT] * 4, [Status.INCORRECT] * 4] * 4
+
+
+def test_one_failure_fails_the_call_and_leaves_nothing_waiting() -> None:
+    oracle = MathOracle(num_workers=1, timeout_s=600)
+    with ThreadPoolExecutor(1) as threads:
+        responses = [r"\boxed{9^{9^{9^{9}}}}"] * 3
+        asked = threads.submit(oracle.get_reward, responses, responses, ["3"] * 3)
+        time.sleep(0.2)
+        oracle.close()
+        with pytest.raises(RuntimeError, match="pool was closed"):
+            asked.result(timeout=30)
+
+
+def test_unknown_names_are_refused() -> None:
+    with pytest.raises(ValueError, match="boxed, answer_tag"):
+        MathOracle(extraction="latex")
+    with pytest.raises(ValueError, match="--verifier_version must be fast or math_verify"):
+        MathOracle(verifier_version="slow")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="--grader_workers must be at least 1, got 0"):
+        MathOracle(num_workers=0)
+
+
+def golds() -> list[tuple[str, ...]]:
+    if not EVALUATION_SUITE.exists():
+        pytest.skip(f"{EVALUATION_SUITE} is absent")
+    import datasets
+
+    answers = [
+        row["answer"] for rows in datasets.load_from_disk(EVALUATION_SUITE).values() for row in rows
+    ]
+    return [tuple(answer) if isinstance(answer, list) else (str(answer),) for answer in answers]
+
+
+@pytest.mark.slow
+def test_every_gold_of_the_five_benchmarks_is_correct_against_itself(oracle: MathOracle) -> None:
+    references = golds()
+    pairs = [(rf"\boxed{{{gold}}}", reference) for reference in references for gold in reference]
+    responses, references = [list(column) for column in zip(*pairs, strict=True)]
+    verdicts, metrics = oracle.get_reward(responses, responses, references)
+    wrong = [verdict for verdict in verdicts if verdict.status is not Status.CORRECT]
+    assert len(verdicts) == 1639
+    assert wrong == []
+    assert metrics["status/correct"] == 1.0
+
+
+@pytest.mark.slow
+def test_golds_of_other_problems_are_not_correct(oracle: MathOracle) -> None:
+    references = golds()[::15]
+    responses = [rf"\boxed{{{reference[0]}}}" for reference in references]
+    shifted = references[1:] + references[:1]
+    verdicts, _ = oracle.get_reward(responses, responses, shifted)
+    correct = [
+        (verdict.answer, reference)
+        for verdict, reference in zip(verdicts, shifted, strict=True)
+        if verdict.status is Status.CORRECT
+    ]
+    assert all(float(str(answer)) == float(reference[0]) for answer, reference in correct), correct
+    assert {verdict.status for verdict in verdicts} <= {
+        Status.CORRECT,
+        Status.INCORRECT,
+        Status.UNKNOWN,
+    }

@@ -1,0 +1,118 @@
+"""What `--dry_run` tells: read as a user would, on a machine without a GPU or a network."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from understand_r1_zero.cli import parse
+from understand_r1_zero.dry_run import dry_run
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _no_hub_cache(monkeypatch, tmp_path: Path):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def shown(*flags: str, num_cores: int = 4) -> str:
+    text = dry_run(parse(flags), num_cores)
+    assert all(len(line) <= 100 for line in text.splitlines())
+    return text
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_batch_arithmetic_is_told_in_words(tmp_path: Path):
+    data = tmp_path / "problems.jsonl"
+    data.write_text('{"problem": "1 + 1", "answer": "2"}\n' * 12_000)
+    recipe = REPOSITORY / "examples" / "zero" / "qwen2.5-math-1.5b.toml"
+    text = flat(shown("--config", str(recipe), "--prompt_data", str(data)))
+    assert "asks 128 problems and samples 8 responses to each: 1,024 responses" in text
+    assert "trains 8 optimizer steps of 128 responses on 8 learners, about 16 on each" in text
+    assert "in 16 micro-batches of at most 1 response" in text
+    assert "then publishes the weights as the next policy version, after 8 optimizer steps" in text
+    assert "12,000 problems are 93.8 steps an epoch" in text
+    assert "--num_prompt_epoch 20: 1,875 steps, 15,000 optimizer steps" in text
+    assert "GPU 7 actor-7, learner-7" in text
+    assert "Qwen/Qwen2.5-Math-1.5B: 1.50 B parameters (estimate from the name), bfloat16" in text
+    assert "40 GB" in text and "fits" in text
+
+
+def test_the_default_run_is_told_for_the_cpu():
+    flags = "--rollout_batch_size 64 --prompt_data reasoning_gym:chain_sum?size=20000"
+    text = flat(shown(*flags.split()))
+    assert "cores 0-3 actor-0, learner-0" in text
+    assert "20,000 problems are 312.5 steps an epoch" in text
+    assert "All processes together take" in text
+
+
+def test_split_cores_and_publication_every_few_steps():
+    flags = (
+        "--max_staleness 1 --sync_params_every 2 --num_ppo_epochs 3 "
+        "--rollout_batch_size 64 --num_samples 8 --train_batch_size 512"
+    )
+    text = flat(shown(*flags.split()))
+    assert "cores 0-1 actor-0 cores 2-3 learner-0" in text
+    assert "trains 3 optimizer steps, in 3 passes, of 512 responses on 1 learner, in" in text
+    assert "publishes the weights as the next policy version every 2 steps, after 6" in text
+
+
+def test_what_is_unknown_is_said():
+    text = flat(shown("--pretrain", "org/model", "--prompt_data", "org/data", "--max_steps", "9"))
+    assert "org/data are not counted before they are loaded" in text
+    assert "unknown, at most --max_steps 9" in text
+    assert "unknown: org/model has no config.json here or in the hub cache" in text
+
+
+def test_unused_gpus_and_parts_of_tensor_parallel_actors_are_shown():
+    flags = "--gpus 5 --num_gpus_per_actor 2 --num_actors 1 --num_learners 2 --pretrain x-7B"
+    text = flat(shown(*flags.split()))
+    assert "GPU 1 actor-0 (1 of 2) GPU 2 learner-0 GPU 3 learner-1 GPU 4 unused" in text
+    assert "one actor of 1, on each of its GPUs" in text
+
+
+def test_what_fits_nowhere_is_warned_of():
+    text = flat(shown("--gpus", "2", "--pretrain", "org/giant-405B"))
+    assert text.count("TOO SMALL") == 4
+    assert "WARNING: fits none of these" in text
+    assert "WARNING: too much" in flat(shown("--pretrain", "org/giant-405B"))
+
+
+def test_a_configuration_is_read_where_there_is_one(tmp_path: Path):
+    config = {
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "intermediate_size": 128,
+        "vocab_size": 512,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert "(config.json), float32" in flat(shown("--pretrain", str(tmp_path)))
+
+
+@pytest.mark.parametrize("gpus", [0, 1, 2, 3, 7, 8, 64, 512])
+def test_any_number_of_gpus_is_planned(gpus: int):
+    collocate = ["--collocate"] if gpus == 1 else []
+    text = shown("--gpus", str(gpus), "--pretrain", "Qwen2.5-7B", *collocate)
+    assert text.count("GPU ") >= gpus
+    assert text.endswith("Dry run: nothing was started.")
+
+
+def test_a_dry_run_is_fast_in_a_process_of_its_own():
+    script = (
+        "from understand_r1_zero.cli import parse; from understand_r1_zero.dry_run import dry_run;"
+        "print(dry_run(parse(['--gpus', '8', '--pretrain', 'a/b-7B']), 2))"
+    )
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True
+    )
+    assert time.monotonic() - started < 5.0
+    assert "GPU 7" in done.stdout

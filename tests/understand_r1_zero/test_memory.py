@@ -1,0 +1,220 @@
+"""The memory model: formulas worked out by hand, a measurement of activations, and monotonicity."""
+
+import functools
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, Qwen2Config
+
+from learners.model import MAX_LOGITS
+from understand_r1_zero.args import Args
+from understand_r1_zero.cli import parse
+from understand_r1_zero.memory import (
+    GIB,
+    LOGITS_AT_ONCE,
+    Memory,
+    Part,
+    activation_bytes,
+    estimate,
+    kv_bytes_per_token,
+    longest_sequence,
+    peak_bytes,
+    rest_bytes,
+)
+from understand_r1_zero.plan import plan
+from understand_r1_zero.sizes import ModelSize
+
+SEVEN_B = ModelSize(7_615_616_512, 28, 3584, 18_944, 512, 152_064)
+ONE_B = ModelSize(1_543_714_304, 28, 1536, 8960, 256, 151_936)
+GPUS = (
+    "--gpus 8 --bf16 --flash_attn --rollout_batch_size 128 --train_batch_size 128 "
+    "--train_batch_size_per_device 1 --generate_max_length 3000 --vllm_gpu_ratio 0.35 "
+)
+
+
+@functools.cache
+def memory(flags: str, size: ModelSize = SEVEN_B) -> Memory:
+    args = parse(flags.split())
+    return estimate(args, plan(args, num_cores=2), size)
+
+
+def part(parts: tuple[Part, ...], name: str) -> Part:
+    (found,) = [part for part in parts if part.name == name]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("stage", "weights", "gradients", "optimizer"),
+    # Bytes a parameter on one of 8 ranks, bf16: weights 2, gradient sums 4, master and moments 12.
+    [(1, 2, 4, 12 / 8), (2, 2, 4 / 8, 12 / 8), (3, 2 / 8, 4 / 8, 12 / 8)],
+)
+def test_zero_shards_one_thing_more_a_stage(
+    stage: int, weights: float, gradients: float, optimizer: float
+):
+    learner = memory(f"{GPUS} --collocate --zero_stage {stage}").learner
+    for name, expected in (
+        ("weights", weights),
+        ("gradients", gradients),
+        ("optimizer", optimizer),
+    ):
+        found = part(learner, name)
+        assert found.num_bytes == pytest.approx(expected * SEVEN_B.parameters, rel=1e-6)
+        assert found.on_gpu
+
+
+@pytest.mark.parametrize(
+    ("flags", "at_rest", "at_peak"),
+    # Resident memory of one rank training 101 M parameters in linear layers on the CPU, bytes a
+    # parameter, DeepSpeed 0.19.8; the activations of its eight rows are nothing.
+    [
+        ("--zero_stage 0", 12.1, 20.8),
+        ("--zero_stage 1", 16.6, 32.9),
+        ("--zero_stage 2", 16.6, 29.0),
+        ("--zero_stage 3", 24.9, 43.6),
+        ("--zero_stage 1 --bf16", 18.6, 29.0),
+        ("--zero_stage 2 --bf16", 14.6, 26.8),
+        ("--zero_stage 3 --bf16", 20.8, 38.3),
+    ],
+)
+def test_deepspeed_keeps_what_was_measured(flags: str, at_rest: float, at_peak: float):
+    parameters = 101_000_000
+    learner = memory(flags, ModelSize(parameters, 24, 2048, 2048, 2048, 1)).learner
+    states = tuple(part for part in learner if part.when != "passes" and "Python" not in part.name)
+    rest, peak = rest_bytes(states, on_gpu=False), peak_bytes(states, on_gpu=False)
+    assert rest / parameters == pytest.approx(at_rest, rel=0.11)
+    assert peak / parameters == pytest.approx(at_peak, rel=0.11)
+    assert rest_bytes(learner, on_gpu=True) == 0
+
+
+def test_offloaded_states_move_to_the_host():
+    flags = f"{GPUS} --collocate --beta 0.1"
+    at_home, offloaded = (
+        memory(flags).learner,
+        memory(f"{flags} --adam_offload --ref_offload").learner,
+    )
+    for name in ("optimizer", "update", "reference model"):
+        assert part(at_home, name).on_gpu and not part(offloaded, name).on_gpu
+    assert sum(p.num_bytes for p in at_home) == sum(p.num_bytes for p in offloaded)
+
+
+def test_a_reference_model_is_held_only_when_a_loss_or_reward_asks_for_it():
+    for flags, is_held in (("", False), ("--beta 0.1", True), ("--kl_penalty_coef 0.1", True)):
+        names = [part.name for part in memory(f"{GPUS} --collocate {flags}").learner]
+        assert ("reference model" in names) == is_held
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_activations_are_what_pytorch_saves(bf16: bool, checkpointing: bool):
+    """Bytes of the distinct tensors a Qwen2 forward pass saves, a layer (difference of two depths)."""
+    hidden, intermediate, heads, kv_heads, tokens = 64, 160, 4, 2, 32
+
+    def saved(layers: int) -> int:
+        config = Qwen2Config(
+            hidden_size=hidden,
+            intermediate_size=intermediate,
+            num_attention_heads=heads,
+            num_key_value_heads=kv_heads,
+            num_hidden_layers=layers,
+            vocab_size=64,
+            use_cache=False,
+        )
+        dtype = torch.bfloat16 if bf16 else torch.float32
+        model = AutoModelForCausalLM.from_config(config, attn_implementation="sdpa", dtype=dtype)
+        if checkpointing:
+            model.gradient_checkpointing_enable({"use_reentrant": False})
+        parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
+        storages: dict[int, int] = {}
+        kept = []
+
+        def pack(tensor: torch.Tensor) -> torch.Tensor:
+            storage = tensor.untyped_storage()
+            kept.append(tensor)
+            if storage.data_ptr() not in parameters:
+                storages[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            model.train().base_model(torch.zeros(1, tokens, dtype=torch.long))
+        return sum(storages.values())
+
+    kv_size = hidden // heads * kv_heads
+    size = ModelSize(1, 1, hidden, intermediate, kv_size, 64)
+    args = parse([])
+    model = replace(args.model, bf16=bf16, gradient_checkpointing=checkpointing)
+    args = replace(args, model=model)
+    estimates = [activation_bytes(args, replace(size, layers=layers), tokens) for layers in (2, 6)]
+    assert saved(6) - saved(2) == pytest.approx(estimates[1] - estimates[0], rel=0.03)
+
+
+def test_logits_are_bounded_as_the_learner_bounds_them():
+    assert LOGITS_AT_ONCE == MAX_LOGITS
+    bounded = part(memory(f"{GPUS} --collocate").learner, "logits")
+    whole = part(memory(f"{GPUS} --collocate --zero_stage 3").learner, "logits")
+    assert bounded.num_bytes == 20 * MAX_LOGITS
+    assert whole.num_bytes == 20 * 4024 * SEVEN_B.vocabulary
+
+
+def test_keys_and_values_of_published_models():
+    """Qwen2.5-7B: 28 layers x 2 x 4 heads x 128 x 2 bytes = 56 KiB a token."""
+    args = parse([*GPUS.split(), "--collocate"])
+    assert kv_bytes_per_token(args, SEVEN_B) == 56 * 1024
+    assert longest_sequence(args) == 4024
+    split = replace(args, cluster=replace(args.cluster, num_gpus_per_actor=2))
+    assert kv_bytes_per_token(split, SEVEN_B) == 28 * 1024
+
+
+def test_the_published_runs_fit_where_they_ran_and_not_where_they_cannot():
+    """1.5B ran on A100s of 40 GB; at --vllm_gpu_ratio 0.35 the 7B's weights alone exceed the share."""
+    flags = f"{GPUS} --collocate --vllm_sleep --gradient_checkpointing"
+    small = {fit.size_gib: fit.fits for fit in memory(flags, ONE_B).fits}
+    large = {fit.size_gib: fit.fits for fit in memory(flags, SEVEN_B).fits}
+    assert small[40] and small[80] and small[141]
+    assert not large[24] and not large[40] and large[80]
+
+
+def test_sleeping_makes_room_for_training_and_splitting_for_both():
+    flags = f"{GPUS} --gradient_checkpointing"
+    awake, asleep, split = (
+        memory(f"{flags} {more}").fits[2]
+        for more in ("--collocate", "--collocate --vllm_sleep", "")
+    )
+    assert asleep.training_bytes < awake.training_bytes
+    assert asleep.sampling_bytes == awake.sampling_bytes
+    assert split.sampling_bytes < awake.sampling_bytes
+    assert split.training_bytes < awake.training_bytes
+
+
+def test_more_of_anything_never_takes_less():
+    def peak(flags: str) -> int:
+        return peak_bytes(memory(f"{GPUS} --collocate {flags}").learner, on_gpu=True)
+
+    for ladder in (
+        ("--zero_stage 2", "--zero_stage 1"),
+        ("--gradient_checkpointing", "--no-gradient_checkpointing"),
+        ("--generate_max_length 100", "--generate_max_length 3000", "--generate_max_length 8000"),
+        ("--train_batch_size_per_device 1", "--train_batch_size_per_device 4"),
+        ("--gpus 16", "--gpus 8", "--gpus 4"),
+    ):
+        peaks = [peak(flags) for flags in ladder]
+        assert all(less < more for less, more in itertools.pairwise(peaks)), ladder
+
+
+def test_weights_are_published_through_shared_memory_only_where_they_must():
+    for flags, expected in (("", 0), ("--weight_transfer ray", 2 * SEVEN_B.parameters)):
+        assert memory(f"{GPUS} --collocate {flags}").published_bytes == expected
+
+
+def test_a_fit_needs_room_for_one_sequence():
+    fit = memory(f"{GPUS} --collocate").fits[0]
+    assert fit.size_gib * GIB > 0 and fit.sequences == 0 and not fit.fits
+
+
+def test_defaults_are_estimated_without_a_gpu():
+    args = Args()
+    found = estimate(args, plan(args, num_cores=2), ONE_B)
+    assert found.fits == ()
+    assert found.published_bytes == 4 * ONE_B.parameters
+    assert peak_bytes(found.actor, on_gpu=True) == 0

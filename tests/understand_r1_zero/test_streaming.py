@@ -1,0 +1,194 @@
+"""Dispatch, order and recovery of groups, over processes that are threads."""
+
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from understand_r1_zero.args import Args, SamplingArgs
+from understand_r1_zero.collect import Collector, Position, request_seed
+from understand_r1_zero.streaming import GroupStream, Interrupted, Request
+from understand_r1_zero.types import Problem, Sampling
+
+SAMPLING = Sampling(num_samples=2, temperature=1.0, top_p=1.0, top_k=-1, max_tokens=8)
+PROBLEMS = [Problem("test", row, f"{row} + 0", (str(row),)) for row in range(10)]
+
+
+class Died(RuntimeError):
+    def __init__(self, process):
+        super().__init__("killed")
+        self.process = process
+
+
+class ThreadProcess:
+    """An actor on threads; `dies_on` names the requests at whose arrival it dies, with all it runs."""
+
+    def __init__(self, name, *, delay_s=0.0, dies_on=(), version=lambda: 0):
+        self.name = name
+        self.delay_s = delay_s
+        self.dies_on = set(dies_on)
+        self.version = version
+        self.served = []
+        self._pool = ThreadPoolExecutor(4)
+        self._open = []
+
+    def submit(self, method, *args):
+        future = Future()
+        self._open.append(future)
+        if method == "sample" and args[0] in self.dies_on:
+            for lost in self._open:
+                if not lost.done():
+                    lost.set_exception(Died(self))
+            return future
+        self._pool.submit(self._run, future, method, args)
+        return future
+
+    def _run(self, future, method, args):
+        version = self.version()
+        time.sleep(self.delay_s)
+        items = args[0] if method == "sample_batch" else [args]
+        groups = [group(index, problem, version) for index, problem, _ in items]
+        self.served += [group.index for group in groups]
+        if not future.done():
+            future.set_result(groups if method == "sample_batch" else groups[0])
+
+    def kill(self):
+        self._pool.shutdown(wait=False)
+
+
+def group(index, problem, version):
+    return SimpleNamespace(
+        index=index, problem=problem, responses=[SimpleNamespace(oldest_version=version)]
+    )
+
+
+def stream(processes, respawn=None, max_restarts=3, stop=None):
+    return GroupStream(
+        processes,
+        respawn or (lambda index: pytest.fail("no actor died")),
+        max_restarts=max_restarts,
+        should_stop=stop or threading.Event(),
+    )
+
+
+def requests(count):
+    return [Request(index, PROBLEMS[index % 10], SAMPLING) for index in range(count)]
+
+
+def test_every_request_comes_back_once_and_a_straggler_blocks_nobody(monkeypatch):
+    monkeypatch.setattr("understand_r1_zero.streaming.RUNNING_RESPONSES", 4)
+    slow, fast = ThreadProcess("slow", delay_s=0.2), ThreadProcess("fast", delay_s=0.001)
+    indices = [group.index for group in stream([slow, fast]).stream(requests(40))]
+    assert sorted(indices) == list(range(40))
+    assert len(fast.served) > 3 * len(slow.served)
+
+
+def test_groups_go_to_the_least_loaded_actor(monkeypatch):
+    one, two = ThreadProcess("one", delay_s=0.05), ThreadProcess("two", delay_s=0.05)
+    list(stream([one, two]).stream(requests(20)))
+    assert len(one.served) == len(two.served) == 10
+
+
+def test_lost_groups_of_a_dead_actor_are_asked_again():
+    dying, healthy = ThreadProcess("dying", delay_s=0.05, dies_on={6}), ThreadProcess("healthy")
+    spawned = []
+
+    def respawn(index):
+        assert index == 0
+        spawned.append(ThreadProcess("replacement"))
+        return spawned[-1]
+
+    groups = stream([dying, healthy], respawn)
+    indices = [group.index for group in groups.stream(requests(20))]
+    assert sorted(indices) == list(range(20))
+    assert groups.restarts == len(spawned) == 1
+    assert 6 in spawned[0].served
+
+
+def test_actors_that_keep_dying_end_the_run():
+    groups = stream(
+        [ThreadProcess("dying", dies_on={0})],
+        lambda index: ThreadProcess("dying again", dies_on={0}),
+        max_restarts=2,
+    )
+    with pytest.raises(RuntimeError, match=r"died 3 times in a row.*max_actor_restarts 2"):
+        list(groups.stream(requests(1)))
+
+
+def test_an_error_of_the_sampling_itself_is_raised():
+    process = ThreadProcess("actor")
+    process._run = lambda future, method, args: future.set_exception(ValueError("bad template"))
+    with pytest.raises(ValueError, match="bad template"):
+        list(stream([process]).stream(requests(1)))
+
+
+def test_waiting_ends_when_the_run_is_asked_to_stop():
+    stop = threading.Event()
+    groups = stream([ThreadProcess("slow", delay_s=2)], stop=stop)
+    threading.Timer(0.1, stop.set).start()
+    start = time.perf_counter()
+    with pytest.raises(Interrupted):
+        list(groups.stream(requests(1)))
+    assert time.perf_counter() - start < 1.5
+
+
+def test_together_gives_each_actor_one_fixed_share():
+    one, two = ThreadProcess("one"), ThreadProcess("two")
+    indices = [group.index for group in stream([one, two]).together(requests(5))]
+    assert sorted(indices) == list(range(5))
+    assert (one.served, two.served) == ([0, 2, 4], [1, 3])
+
+
+def collector(groups, *, max_staleness=0, position=None):
+    args = Args(sampling=SamplingArgs(rollout_batch_size=4, max_staleness=max_staleness))
+    return Collector(args, groups, PROBLEMS, position or Position())
+
+
+def test_synchronous_batches_follow_the_prompt_order_and_leave_nothing_in_flight():
+    collect = collector(stream([ThreadProcess("actor")]))
+    batches = [[group.index for group in collect.collect(version=0)] for _ in range(3)]
+    assert batches == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]]
+    assert collect.position.next == 12
+    assert collect.position.asked == []
+
+
+def test_asynchronous_batches_never_hold_a_group_staler_than_allowed():
+    learner = SimpleNamespace(version=0)
+    process = ThreadProcess("actor", delay_s=0.02, version=lambda: learner.version)
+    collect = collector(stream([process]), max_staleness=1)
+    seen = []
+    for version in range(6):
+        learner.version = version
+        batch = collect.collect(version)
+        assert len(batch) == 4
+        assert all(version - group.responses[0].oldest_version <= 1 for group in batch)
+        seen += [group.index for group in batch]
+    assert len(seen) == len(set(seen))
+
+
+def test_stale_groups_are_dropped_counted_and_asked_again():
+    versions = iter([0, 0, 0, 0] + [5] * 100)
+    process = ThreadProcess("actor", version=lambda: next(versions))
+    collect = collector(stream([process]))
+    indices = [group.index for group in collect.collect(5)]
+    assert indices == [0, 1, 2, 3]
+    assert collect.num_dropped_stale == 4
+
+
+def test_what_was_in_flight_at_a_checkpoint_is_asked_first_after_a_resume():
+    process = ThreadProcess("actor", delay_s=0.01)
+    before = collector(stream([process]), max_staleness=1)
+    trained = [group.index for group in before.collect(0)]
+    resumed = stream([ThreadProcess("actor")])
+    after = collector(resumed, max_staleness=1, position=before.position)
+    trained += [group.index for group in after.collect(0)]
+    assert sorted(trained) == list(range(8))
+
+
+def test_seeds_differ_between_requests_and_repeat_between_runs():
+    seeds = [request_seed(42, index) for index in range(1000)]
+    assert len(set(seeds)) == 1000
+    assert seeds == [request_seed(42, index) for index in range(1000)]
+    assert all(0 <= seed < 2**31 for seed in seeds)

@@ -1,0 +1,63 @@
+"""Flags that cannot go together: every refusal names the flag, its value and what to do."""
+
+from collections.abc import Callable
+
+import pytest
+
+Refusal = Callable[..., str]
+
+
+@pytest.mark.parametrize(
+    ("argv", "parts"),
+    [
+        (
+            "--rollout_batch_size 64 --num_samples 8 --train_batch_size 100",
+            ["64 x --num_samples 8 = 512", "64 or 128"],
+        ),
+        (
+            "--rollout_batch_size 64 --num_samples 8 --train_batch_size 1024",
+            ["1024", "nearest possible: --train_batch_size 512"],
+        ),
+        ("--gpus 1", ["--gpus 1", "--collocate", "--gpus to 2"]),
+        (
+            "--gpus 3 --num_gpus_per_actor 2 --collocate --num_learners 1",
+            ["--num_learners", "2 GPUs"],
+        ),
+        ("--gpus 2 --num_actors 3 --collocate", ["--num_actors", "at most 2 actors"]),
+        ("--vllm_sleep --gpus 2", ["--vllm_sleep needs --collocate"]),
+        ("--vllm_sleep --gpus 2 --collocate --max_staleness 1", ["--max_staleness 1"]),
+        ("--weight_transfer nccl --gpus 2 --collocate", ["--weight_transfer nccl", "auto"]),
+        ("--weight_transfer ipc --gpus 2", ["--weight_transfer ipc", "auto"]),
+        ("--weight_transfer nccl", ["--weight_transfer nccl needs a GPU"]),
+        ("--flash_attn", ["--flash_attn needs a GPU", "--gpus 0"]),
+        ("--flash_attn --gpus 2", ["--flash_attn needs --bf16"]),
+        ("--bf16 --zero_stage 0", ["--zero_stage 0 with --bf16"]),
+        (
+            "--critic_type grpo --num_samples 1 --rollout_batch_size 64 --train_batch_size 64",
+            ["--num_samples", "--critic_type grpo", "got 1"],
+        ),
+        ("--temperature 0", ["--temperature must be above 0, got 0.0"]),
+        ("--eval_n 4", ["--eval_n must be 1 with --eval_temperature 0, got 4"]),
+        (
+            "--max_model_len 100 --prompt_max_length 1024 --generate_max_length 64",
+            ["--max_model_len", "got 100", "1088"],
+        ),
+        ("--deterministic --max_staleness 1", ["--deterministic", "--max_staleness 1"]),
+        ("--deterministic --bf16", ["--deterministic", "--bf16"]),
+        ("--deterministic --gpus 2", ["--deterministic", "--gpus 2"]),
+        ("--top_p 0", ["--top_p must be above 0 and at most 1, got 0.0"]),
+        ("--eval_steps 0", ["--eval_steps must be at least 1, or -1", "got 0"]),
+        ("--num_samples 0", ["--num_samples must be at least 1, got 0"]),
+        ("--learning_rate nan", ["--learning_rate must be at least 0, got nan"]),
+        ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
+    ],
+)
+def test_flags_that_cannot_go_together_are_refused(refusal: Refusal, argv: str, parts: list[str]):
+    message = refusal(*argv.split())
+    assert "\n" not in message
+    assert all(part in message for part in parts), message
+
+
+def test_all_refusals_come_at_once(refusal: Refusal):
+    message = refusal("--temperature", "0", "--train_batch_size", "7", "--flash_attn")
+    assert len(message.splitlines()) == 3

@@ -1,0 +1,162 @@
+"""Train a language model to reason about mathematics with reinforcement learning.
+
+`python train_zero_math.py [--config examples/NAME.toml] [--flag value ...]`; without flags it trains
+the bundled tiny model on sums, on the CPU. The loop in `train` is the whole algorithm.
+"""
+
+import os
+import sys
+import traceback
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from actors.start import start_actors
+from learners import checkpoint
+from learners.group import LearnerGroup
+from learners.start import start_learners
+from learners.trajectories import to_trajectories
+from understand_r1_zero import cli
+from understand_r1_zero.alarms import check_first_step
+from understand_r1_zero.args import Args
+from understand_r1_zero.collect import Collector
+from understand_r1_zero.evaluate import evaluate
+from understand_r1_zero.fleet import Fleet
+from understand_r1_zero.interrupt import stop_on_signals
+from understand_r1_zero.launch import Cluster
+from understand_r1_zero.metrics import actor_metrics
+from understand_r1_zero.plan import plan
+from understand_r1_zero.problems import Problems, load_run_problems
+from understand_r1_zero.progress import Progress, Schedule
+from understand_r1_zero.recorder import Recorder
+from understand_r1_zero.run_directory import RunDirectory, write_atomic
+from understand_r1_zero.streaming import Interrupted
+from understand_r1_zero.tokenizer import load_tokenizer
+
+INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the command line, then plan or train; returns the exit status."""
+    args = cli.parse(sys.argv[1:] if argv is None else argv)
+    for line in cli.describe(args):
+        print(line)
+    if args.run.dry_run:
+        from understand_r1_zero.dry_run import dry_run
+
+        print(dry_run(args, os.cpu_count() or 1))
+        return 0
+    run = None
+    try:
+        path = Path(args.run.save_path)
+        run = RunDirectory(path) if args.run.resume else RunDirectory.create(path)
+        return train(args, run)
+    except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
+        if run is not None:
+            run.write_crash("".join(traceback.format_exception(error)))
+            if checkpoint.latest_checkpoint(run.path):
+                print(f"resume: python train_zero_math.py --resume {run.path}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop drives."""
+
+    problems: Problems
+    fleet: Fleet
+    learners: LearnerGroup
+    recorder: Recorder
+    schedule: Schedule
+
+
+def train(args: Args, run: RunDirectory) -> int:
+    """Load the problems, start the processes, run the loop, tell what came of it."""
+    problems = load_run_problems(args)
+    planned = plan(args, os.cpu_count() or 1, len(problems.training))
+    progress = Progress.read(Path(args.run.resume)) if args.run.resume else Progress()
+    with ExitStack() as stack:
+        should_stop = stack.enter_context(stop_on_signals())
+        recorder = stack.enter_context(Recorder(args, run, planned.num_steps, progress.step))
+        for line in problems.lines():
+            recorder.console.note(line)
+        with recorder.timer("start"):
+            address = args.cluster.ray_address
+            cluster = stack.enter_context(Cluster(address, bundles=planned.bundles))
+            fleet = start_actors(cluster, planned, args, run.logs, should_stop)
+            stack.callback(fleet.shutdown)
+            learners = start_learners(cluster, planned, args, run.logs)
+            stack.callback(learners.kill)
+            fleet.wait_until_ready()
+            learners.wait_until_ready()
+        if args.run.resume:
+            learners.load(Path(args.run.resume))
+            run.truncate_after(progress.step)
+        else:
+            write_atomic(run.config, cli.to_toml(args))
+        schedule = Schedule(args, planned.num_steps)
+        try:
+            loop(args, run, Parts(problems, fleet, learners, recorder, schedule), progress)
+        except Interrupted:
+            save(args, run, learners, progress)
+            recorder.console.note(f"stopped after step {progress.step}")
+        recorder.summary(checkpoint.latest_checkpoint(run.path))
+    return INTERRUPTED if should_stop.is_set() else 0
+
+
+def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> None:
+    """The algorithm; `progress` always says how much of it is done."""
+    fleet, learners, recorder = parts.fleet, parts.learners, parts.recorder
+    schedule, timer = parts.schedule, recorder.timer
+    collector = Collector(args, fleet.groups, parts.problems.training, progress.position)
+    with timer("publish"):
+        fleet.publish(learners.publication(progress.version))
+    if progress.step == 0:
+        scores = evaluate_all(args, parts, 0) if schedule.evaluates_at(0) else {}
+        recorder.row(0, scores | timer.take())
+
+    while progress.step < schedule.num_steps:
+        with timer("collect"):
+            groups = collector.collect(progress.version)
+        trajectories = to_trajectories(groups, args.algorithm)
+        with timer("update"):
+            update = learners.update(trajectories, progress.step)
+        if progress.step == 0:
+            check_first_step(args.alarm, groups, learners, lambda i: load_tokenizer(args.model).decode([i]))
+        metrics = actor_metrics(groups, collector.sampling, progress.version) | update
+        progress.step += 1
+        if schedule.publishes_at(progress.step):
+            progress.version += 1
+            with timer("publish"):
+                fleet.publish(learners.publication(progress.version))
+        if schedule.evaluates_at(progress.step):
+            metrics |= evaluate_all(args, parts, progress.step)
+        recorder.step(progress.step, groups, metrics | timer.take())
+        if schedule.saves_at(progress.step):
+            with timer("save"):
+                save(args, run, learners, progress)
+
+
+def evaluate_all(args: Args, parts: Parts, step: int) -> dict[str, float]:
+    """Evaluate every benchmark with the policy the actors hold; returns its metrics."""
+    recorder = parts.recorder
+    with recorder.timer("evaluate"):
+        evaluations = evaluate(
+            args, parts.problems.benchmarks, parts.fleet.groups, recorder.console.progress
+        )
+    return recorder.evaluation(step, evaluations)
+
+
+def save(args: Args, run: RunDirectory, learners: LearnerGroup, progress: Progress) -> None:
+    """Write `checkpoints/step_N`, complete or not at all; delete the oldest beyond the limits."""
+    partial = checkpoint.begin(run.checkpoints, progress.step)
+    learners.save(partial)
+    progress.write(partial)
+    checkpoint.complete(partial)
+    limits = args.checkpoint
+    checkpoint.prune(run.checkpoints, limits.max_save_num, limits.max_save_mem * 1e9)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

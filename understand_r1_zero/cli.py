@@ -1,0 +1,241 @@
+"""Command line and recipes: flat flags over the nested dataclasses of args.py.
+
+What is not given comes, in this order, from the flags, the recipe (`--config`) or the resumed run's
+config.toml, and the defaults. Relative paths, in a recipe too, are relative to the current directory;
+only the default model is the repository's own, wherever the program runs.
+"""
+
+import contextlib
+import difflib
+import io
+import itertools
+import json
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import Field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, NoReturn, get_args, get_origin
+
+import tyro
+
+from understand_r1_zero.args import TINY_MODEL, Args
+from understand_r1_zero.resume import find_checkpoint, refuse_changes
+from understand_r1_zero.run_directory import default_path
+from understand_r1_zero.validate import validate
+
+PROGRAM = "train_zero_math.py"
+DESCRIPTION = """Reinforcement learning for mathematical reasoning. Without flags: the demo on the CPU.
+
+Dashes and underscores are alike. Flags override the recipe of --config, a TOML file whose keys are
+flag names; relative paths are relative to the current directory."""
+
+NOT_IN_RECIPES = ("config", "dry_run", "resume", "rnd_seed")
+"""Flags of one invocation; a resolved config.toml holds the drawn seed instead of rnd_seed."""
+
+LEGACY_REASONS = {
+    "rollout_batch_size_per_device": "groups stream to the least loaded actor",
+    "pi_buffer_maxlen_per_device": "a batch is never cut or replayed",
+    "mini_train_batch_size_per_device": "--train_batch_size_per_device and "
+    "--max_tokens_per_micro_batch bound the micro-batches",
+    "eval_batch_size": "evaluation streams like training",
+}
+
+BF16_LOGPROB_GAP = 0.05
+"""Default of --max_logprob_gap with --bf16, whose rounding alone exceeds float32's default."""
+
+_BF16_DEFAULTS = replace(Args(), alarm=replace(Args().alarm, max_logprob_gap=BF16_LOGPROB_GAP))
+_REPOSITORY = Path(__file__).resolve().parent.parent
+_SEEDS = 2**31
+
+
+def parse(argv: Sequence[str]) -> Args:
+    """Resolve a command line (without the program's name) into checked flags.
+
+    The seed is drawn if asked for, `run.save_path` is the run directory, `run.resume` the checkpoint
+    directory to continue from or empty. A refusal is printed to stderr, one line a reason, and raises
+    SystemExit(2); `--help` prints and raises SystemExit(0).
+    """
+    try:
+        return _resolve(argv)
+    except ValueError as error:
+        _exit(str(error))
+
+
+def describe(args: Args) -> list[str]:
+    """One line for each flag that does something other than its name says, to print once."""
+    lines = [
+        f"--{name} changes nothing here: {reason}"
+        for name, reason in LEGACY_REASONS.items()
+        if getattr(args.legacy, name) is not None
+    ]
+    if args.run.rnd_seed:
+        lines.append(f"--rnd_seed drew --seed {args.run.seed}")
+    if args.run.resume and args.run.config:
+        lines.append("--config is not read with --resume: the run's config.toml holds the recipe")
+    if args.cluster.collocate and not args.cluster.gpus:
+        lines.append("--collocate changes nothing on the CPU: all processes share the cores")
+    return lines
+
+
+def to_toml(args: Args) -> str:
+    """The flags as a recipe that reproduces them, one table-less key a line, grouped by owner."""
+    lines = []
+    for owner in fields(args):
+        group = getattr(args, owner.name)
+        lines.append(f"# {owner.name}")
+        for field in fields(group):
+            value = getattr(group, field.name)
+            if value is not None and field.name not in NOT_IN_RECIPES:
+                lines.append(f"{field.name} = {_toml_value(value)}")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def read_recipe(path: Path, base: Args) -> Args:
+    """`base` with the keys of a TOML recipe laid over it.
+
+    Raises ValueError, in one line, for a file that cannot be read, an unknown key (with the nearest
+    known one) or a value of the wrong type.
+    """
+    try:
+        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config {path} is no TOML: {error}") from error
+    known = {field.name: (owner, field) for owner, field in _flags()}
+    changes: dict[str, dict[str, Any]] = {}
+    for key, value in recipe.items():
+        name = key.replace("-", "_")
+        if isinstance(value, dict):
+            raise ValueError(f"{path}: [{key}] is a table; recipes are flat, a flag a line")
+        if name not in known:
+            raise ValueError(f"{path}: unknown key {key}; the nearest is {_nearest(name, known)}")
+        if name in NOT_IN_RECIPES:
+            raise ValueError(f"{path}: {key} belongs on the command line, not in a recipe")
+        owner, field = known[name]
+        changes.setdefault(owner, {})[name] = _checked(value, field, f"{path}: {key}")
+    groups = {owner: replace(getattr(base, owner), **given) for owner, given in changes.items()}
+    return replace(base, **groups)
+
+
+def _resolve(argv: Sequence[str]) -> Args:
+    _refuse_unknown(argv)
+    args = _parse_flags(argv, Args())
+    given = args.run
+    found = find_checkpoint(given.resume, given.save_path) if given.resume else None
+    if found or given.config:
+        recipe = found.run_directory / "config.toml" if found else Path(given.config).expanduser()
+        args = _with_recipe(argv, recipe)
+    elif args.model.bf16:
+        args = _parse_flags(argv, _BF16_DEFAULTS)
+    run = args.run
+    if found:
+        run = replace(
+            run,
+            resume=str(found.checkpoint),
+            save_path=str(found.run_directory),
+            rnd_seed=False,
+        )
+    elif run.rnd_seed:
+        run = replace(run, seed=time.time_ns() % _SEEDS)
+    run = replace(run, save_path=run.save_path or str(default_path(datetime.now())))
+    args = _with_bundled_model(replace(args, run=run))
+    if found:
+        refuse_changes(read_recipe(found.run_directory / "config.toml", Args()), args)
+    validate(args)
+    return args
+
+
+def _with_recipe(argv: Sequence[str], recipe: Path) -> Args:
+    args = _parse_flags(argv, read_recipe(recipe, Args()))
+    if not args.model.bf16:
+        return args
+    return _parse_flags(argv, read_recipe(recipe, _BF16_DEFAULTS))
+
+
+def _with_bundled_model(args: Args) -> Args:
+    if args.model.pretrain != TINY_MODEL:
+        return args
+    return replace(args, model=replace(args.model, pretrain=str(_REPOSITORY / TINY_MODEL)))
+
+
+def _parse_flags(argv: Sequence[str], base: Args) -> Args:
+    """Parse with tyro; its boxed refusal of a value becomes a ValueError of one line."""
+    refusal = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(refusal):
+            return tyro.cli(
+                Args,
+                args=list(argv),
+                default=base,
+                prog=PROGRAM,
+                description=DESCRIPTION,
+                config=(tyro.conf.OmitArgPrefixes,),
+            )
+    except SystemExit as error:
+        if not error.code:
+            raise
+        raise ValueError(_first_paragraph(refusal.getvalue())) from None
+
+
+def _first_paragraph(box: str) -> str:
+    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()][1:]
+    text = itertools.takewhile(lambda line: line and not line.startswith("─"), lines)
+    return " ".join(text) or box
+
+
+def _flags() -> Iterator[tuple[str, Field[Any]]]:
+    defaults = Args()
+    for owner in fields(Args):
+        for field in fields(getattr(defaults, owner.name)):
+            yield owner.name, field
+
+
+def _refuse_unknown(argv: Sequence[str]) -> None:
+    known = {field.name for _, field in _flags()}
+    switches = {f"no_{field.name}" for _, field in _flags() if field.type is bool}
+    if argv and not argv[0].startswith("-"):
+        raise ValueError(f"unexpected {argv[0]!r}; a recipe is given by --config {argv[0]}")
+    for token in argv:
+        flag = token.partition("=")[0]
+        name = flag[2:].replace("-", "_")
+        if flag.startswith("--") and name not in known | switches | {"help"}:
+            raise ValueError(f"unknown flag {flag}; the nearest is --{_nearest(name, known)}")
+
+
+def _nearest(name: str, known: Mapping[str, Any] | set[str]) -> str:
+    return difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+
+
+def _checked(value: Any, field: Field[Any], place: str) -> Any:
+    """The recipe's value as the flag's type; an integer may stand for a float, nothing else."""
+    if get_origin(field.type) is Literal:
+        choices = get_args(field.type)
+        if value in choices and type(value) is type(choices[0]):
+            return value
+        allowed = ", ".join(map(str, choices))
+        raise ValueError(f"{place} must be one of {allowed}, got {value!r}")
+    kinds = [kind for kind in get_args(field.type) or (field.type,) if kind is not NoneType]
+    if type(value) in kinds:
+        return value
+    if float in kinds and type(value) is int:
+        return float(value)
+    expected = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
+    raise ValueError(f"{place} must be {expected[kinds[0]]}, got {value!r}")
+
+
+def _toml_value(value: bool | int | float | str) -> str:
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower()
+
+
+def _exit(message: str) -> NoReturn:
+    for line in message.splitlines():
+        print(f"{PROGRAM}: {line}", file=sys.stderr)
+    raise SystemExit(2)

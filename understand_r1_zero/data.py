@@ -1,0 +1,219 @@
+"""Training problems and benchmarks: rows of a source, checked, with their gold answers."""
+
+import ast
+import itertools
+import logging
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from understand_r1_zero.sources import Table, nearest, open_benchmarks, open_training
+from understand_r1_zero.types import Problem
+
+logger = logging.getLogger(__name__)
+
+STANDARD_KEYS = ("problem", "answer")
+THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
+SHOWN_FAULTS = 5
+
+
+def load_problems(
+    source: str, split: str, input_key: str, output_key: str, limit: int
+) -> list[Problem]:
+    """The first `limit` training problems of a folder, file, hub id or reasoning-gym generator.
+
+    The problems' `source` is `NAME/SPLIT`, so that their ids differ from every benchmark's.
+
+    Raises:
+        ValueError: the source cannot be read, or has rows without a problem or a gold answer.
+    """
+    name, table = open_training(source, split)
+    keys = table.keys or (input_key, output_key)
+    for flag, key in zip(("--input_key", "--output_key"), keys, strict=True):
+        _require_column(table, key, flag)
+    return _read(table, f"{name}/{split}", keys, limit)
+
+
+def load_benchmarks(
+    eval_data: str, test_split: str, input_key: str, output_key: str, limit: int
+) -> dict[str, list[Problem]]:
+    """The first `limit` problems of every benchmark that `test_split` names, by benchmark name.
+
+    `test_split` is `all` or exact names with commas. A column that a benchmark lacks is read from
+    the standard `problem` or `answer` where it has that: the ancestor's published command lines
+    pass `--eval_input_key input` with benchmarks that have no such column.
+
+    Raises:
+        ValueError: an unknown name, a source that cannot be read, or rows at fault.
+    """
+    tables = open_benchmarks(eval_data)
+    names = list(tables)
+    if test_split != "all":
+        chosen = [name.strip() for name in test_split.split(",")]
+        for name in chosen:
+            if name not in tables:
+                raise ValueError(
+                    f"--test_split must be all or names among {', '.join(tables) or '(none)'}, "
+                    f"got {name!r}; the nearest is {nearest(name, tables)!r}"
+                )
+        names = [name for name in names if name in chosen]
+    benchmarks = {}
+    for name in names:
+        keys = tables[name].keys or (
+            _choose_column(tables[name], input_key, STANDARD_KEYS[0], "--eval_input_key"),
+            _choose_column(tables[name], output_key, STANDARD_KEYS[1], "--eval_output_key"),
+        )
+        benchmarks[name] = _read(tables[name], name, keys, limit)
+    return benchmarks
+
+
+def _require_column(table: Table, key: str, flag: str) -> None:
+    if key not in table.columns:
+        raise ValueError(
+            f"{flag} must be a column of {table.place}, which has {', '.join(table.columns)}, "
+            f"got {key!r}; the nearest is {nearest(key, table.columns)!r}"
+        )
+
+
+def _choose_column(table: Table, key: str, standard: str, flag: str) -> str:
+    if key not in table.columns and standard in table.columns:
+        logger.info("%s has no column %r (%s): reading %r", table.place, key, flag, standard)
+        return standard
+    _require_column(table, key, flag)
+    return key
+
+
+def _read(table: Table, name: str, keys: tuple[str, str], limit: int) -> list[Problem]:
+    """Problems of the first `limit` rows, or one error that names the rows at fault."""
+    if limit < 1:
+        raise ValueError(f"--max_train and --max_eval must be at least 1, got {limit}")
+    problems: list[Problem] = []
+    faults: list[str] = []
+    for number, row in enumerate(itertools.islice(table.rows, limit)):
+        problem = _parse_row(row, name, number, keys)
+        if isinstance(problem, Problem):
+            problems.append(problem)
+        else:
+            faults.append(f"row {number}: {problem}")
+    if faults:
+        shown = "; ".join(faults[:SHOWN_FAULTS])
+        more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+        raise ValueError(
+            f"{table.place}: {len(faults)} of {len(faults) + len(problems)} rows cannot be used "
+            f"(counted from 0): {shown}{more}; mend or remove them"
+        )
+    if not problems:
+        raise ValueError(f"{table.place} has no rows")
+    return problems
+
+
+def _parse_row(row: Any, name: str, number: int, keys: tuple[str, str]) -> Problem | str:
+    """The problem of one row, or what is wrong with it."""
+    if not isinstance(row, Mapping):
+        return f"an object with columns was expected, not {type(row).__name__}"
+    for key in keys:
+        if key not in row:
+            return f"no column {key!r}"
+    text, gold = (row[key] for key in keys)
+    if not isinstance(text, str):
+        return f"{keys[0]!r} is {type(text).__name__}, not text"
+    if not text.strip():
+        return f"{keys[0]!r} is empty"
+    answers = parse_answers(gold)
+    if not answers:
+        return f"no gold answer in {keys[1]!r}: {str(gold)[:40]!r}"
+    return Problem(source=name, row=number, text=text, answers=answers)
+
+
+def parse_answers(gold: Any) -> tuple[str, ...]:
+    """The gold answers in one cell, any of which is right; none when the cell holds no answer.
+
+    - A list, or text that is a Python list of texts (`"['2', '3']"`): all of its members.
+    - A whole float is written as an integer (142.0: `142`), any other without an exponent.
+    - A GSM8K solution: what follows its last `####`, without commas between thousands.
+    """
+    if isinstance(gold, str):
+        members = _parse_list_of_texts(gold.strip())
+        if members is not None:
+            return parse_answers(members)
+        answer = _after_hashes(gold).strip()
+        return (answer,) if answer else ()
+    if isinstance(gold, bool | int):
+        return (str(gold),)
+    if isinstance(gold, float):
+        return (_write_float(gold),) if math.isfinite(gold) else ()
+    if isinstance(gold, list | tuple):
+        return tuple(dict.fromkeys(itertools.chain.from_iterable(map(parse_answers, gold))))
+    return ()
+
+
+def _write_float(number: float) -> str:
+    return str(int(number)) if number.is_integer() else format(Decimal(repr(number)), "f")
+
+
+def _after_hashes(text: str) -> str:
+    _, hashes, answer = text.rpartition("####")
+    answer = answer.strip()
+    return answer.replace(",", "") if hashes and THOUSANDS.fullmatch(answer) else answer
+
+
+def _parse_list_of_texts(text: str) -> list[str] | None:
+    """The members of a Python list of texts; None for anything else, such as the interval [1, 2]."""
+    if not text.startswith("["):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # LaTeX: invalid escapes such as "\p"
+            value = ast.literal_eval(text)
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return None
+    is_texts = isinstance(value, list) and all(isinstance(member, str) for member in value)
+    return value if is_texts else None
+
+
+def drop_leaked(
+    problems: Sequence[Problem], benchmarks: Mapping[str, Iterable[Problem]]
+) -> tuple[list[Problem], int]:
+    """Training problems that are in no benchmark, and how many were dropped.
+
+    Texts are compared whole, without regard to case and white space.
+
+    Raises:
+        ValueError: every training problem is a benchmark's.
+    """
+    held_out = {_normalise(problem.text) for group in benchmarks.values() for problem in group}
+    kept = [problem for problem in problems if _normalise(problem.text) not in held_out]
+    if not kept:
+        raise ValueError(
+            f"all {len(problems)} training problems are in the benchmarks {', '.join(benchmarks)}; "
+            "give --prompt_data and --eval_data different problems"
+        )
+    return kept, len(problems) - len(kept)
+
+
+def _normalise(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def drop_long(
+    problems: Sequence[Problem], prompt_length: Callable[[str], int], max_tokens: int
+) -> tuple[list[Problem], int]:
+    """Problems whose prompt has at most `max_tokens` tokens, and how many were dropped.
+
+    `prompt_length` counts the tokens of the prompt for a problem's text; an upper bound will do
+    where that is within `max_tokens`.
+
+    Raises:
+        ValueError: no prompt is short enough.
+    """
+    lengths = [prompt_length(problem.text) for problem in problems]
+    kept = [p for p, length in zip(problems, lengths, strict=True) if length <= max_tokens]
+    if not kept:
+        raise ValueError(
+            f"--prompt_max_length must be at least {min(lengths, default=0)} tokens, the shortest "
+            f"of {len(problems)} prompts, got {max_tokens}; raise it or shorten --prompt_template"
+        )
+    return kept, len(problems) - len(kept)

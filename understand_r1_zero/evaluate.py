@@ -1,0 +1,65 @@
+"""One evaluator, in training and offline: every benchmark asked at once, spread over all actors."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from understand_r1_zero.args import Args
+from understand_r1_zero.scoring import BenchmarkScore, score
+from understand_r1_zero.streaming import GroupStream, Request
+from understand_r1_zero.types import Group, Problem, Sampling
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One benchmark's graded groups, in row order, and what they amount to."""
+
+    groups: list[Group]
+    score: BenchmarkScore
+
+
+def evaluation_sampling(args: Args) -> Sampling:
+    """How benchmarks are sampled: the `--eval_*` flags."""
+    evaluation = args.evaluation
+    return Sampling(
+        num_samples=evaluation.eval_n,
+        temperature=evaluation.eval_temperature,
+        top_p=evaluation.eval_top_p,
+        top_k=-1,
+        max_tokens=evaluation.eval_generate_max_length or args.sampling.generate_max_length,
+        seed=args.run.seed if evaluation.eval_temperature > 0 else None,
+    )
+
+
+def evaluate(
+    args: Args,
+    benchmarks: Mapping[str, Sequence[Problem]],
+    stream: GroupStream,
+    on_progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
+) -> dict[str, Evaluation]:
+    """Sample and score every benchmark.
+
+    Args:
+        args: the flags; `--eval_*` say how problems are sampled.
+        benchmarks: problems by benchmark name.
+        stream: the actors.
+        on_progress: called with ("evaluate", done, total) as each problem finishes.
+    """
+    start_s = time.perf_counter()
+    sampling = evaluation_sampling(args)
+    names = [name for name, problems in benchmarks.items() for _ in problems]
+    problems = [problem for rows in benchmarks.values() for problem in rows]
+    requests = [Request(index, problem, sampling) for index, problem in enumerate(problems)]
+    ask = stream.together if args.run.deterministic else stream.stream
+    finished: dict[str, dict[int, Group]] = {name: {} for name in benchmarks}
+    elapse_s = dict.fromkeys(benchmarks, 0.0)
+    for done, group in enumerate(ask(requests), start=1):
+        name = names[group.index]
+        finished[name][group.index] = group
+        elapse_s[name] = time.perf_counter() - start_s
+        on_progress("evaluate", done, len(requests))
+    evaluations = {}
+    for name, by_index in finished.items():
+        groups = [by_index[index] for index in sorted(by_index)]
+        evaluations[name] = Evaluation(groups, score(groups, elapse_s=elapse_s[name]))
+    return evaluations

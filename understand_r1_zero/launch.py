@@ -1,0 +1,263 @@
+"""Processes on one machine or many: the only file that imports ray.
+
+Ray places, starts and ends the processes and carries their objects through shared memory; what the
+rest of the system sees is a `RemoteProcess` with `submit` and a `Shared` value to pass along.
+"""
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CONNECT_TIMEOUT_S = 5.0
+START_TIMEOUT_S = 600.0
+"""A process that is not placed by then never will be: the cluster lacks what it asks for."""
+
+
+class ProcessDied(RuntimeError):
+    """A remote process ended before it answered."""
+
+    def __init__(self, process: "RemoteProcess", cause: str) -> None:
+        super().__init__(f"{process.name} died: {cause}")
+        self.process = process
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RuntimeError, (str(self),)
+
+
+@dataclass(frozen=True)
+class Placement:
+    """What one process occupies: a bundle of the placement group, its GPUs (may be a fraction), and
+    environment variables set before its interpreter imports anything."""
+
+    bundle: int
+    gpus: float = 0.0
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Shared:
+    """A value that stays in shared memory; passed to `submit`, it arrives as the value itself."""
+
+    def __init__(self, ref: Any) -> None:
+        self.ref = ref
+
+
+class RemoteProcess:
+    """A process holding one object, whose methods `submit` calls."""
+
+    def __init__(self, name: str, handle: Any) -> None:
+        self.name = name
+        self._handle = handle
+
+    def submit(self, method: str, *args: Any) -> "Future[Any]":
+        """Call `method` there; a `Shared` argument arrives as its value.
+
+        The future raises what the method raised, or `ProcessDied`.
+        """
+        return self._resolve(getattr(self._handle, method).remote(*_refs(args)))
+
+    def submit_shared(self, method: str, *args: Any) -> "tuple[Shared, Future[Any]]":
+        """Call a method that returns (payload, summary): the payload stays in shared memory."""
+        call = getattr(self._handle, method).options(num_returns=2)
+        payload, summary = call.remote(*_refs(args))
+        return Shared(payload), self._resolve(summary)
+
+    def reserve_port(self) -> "Future[tuple[str, int]]":
+        """The address of the process's node and a port that is free there now."""
+        return self._resolve(self._handle.__ray_call__.remote(_address_and_port))
+
+    def identify(self) -> "Future[tuple[str, int]]":
+        """Node address and process id."""
+        return self._resolve(self._handle.__ray_call__.remote(_address_and_pid))
+
+    def kill(self) -> None:
+        """End the process now, without its consent."""
+        import ray
+
+        ray.kill(self._handle, no_restart=True)
+
+    def _resolve(self, ref: Any) -> "Future[Any]":
+        from ray.exceptions import RayActorError, RayTaskError
+
+        outer: Future[Any] = Future()
+
+        def copy(inner: "Future[Any]") -> None:
+            error = inner.exception()
+            if error is None:
+                outer.set_result(inner.result())
+            elif isinstance(error, RayActorError):
+                outer.set_exception(ProcessDied(self, _cause(error)))
+            elif isinstance(error, RayTaskError) and isinstance(error.cause, Exception):
+                error.cause.add_note(f"raised in {self.name}:\n{error}")
+                outer.set_exception(error.cause)
+            else:
+                outer.set_exception(error)
+
+        ref.future().add_done_callback(copy)
+        return outer
+
+
+class Cluster:
+    """A private Ray on loopback, or a connection to an existing cluster; a context manager.
+
+    Every process gets one bundle of one placement group, so that a job that does not fit is refused
+    at once instead of hanging half-started.
+    """
+
+    def __init__(self, address: str = "", *, bundles: Sequence[Mapping[str, float]]) -> None:
+        self._address = address
+        self._bundles = [dict(bundle) for bundle in bundles]
+        self._group: Any = None
+
+    def __enter__(self) -> "Cluster":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if self._address:
+            self._connect()
+        else:
+            self._start_private()
+        try:
+            self._reserve()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End every process this run started and leave the cluster (or end the private one)."""
+        import ray
+
+        if self._group is not None:
+            with contextlib.suppress(Exception):  # the cluster may be gone already
+                ray.util.remove_placement_group(self._group)
+        ray.shutdown()
+
+    def spawn(
+        self,
+        name: str,
+        cls: type,
+        placement: Placement,
+        kwargs: Mapping[str, Any],
+        log_path: Path | None = None,
+    ) -> RemoteProcess:
+        """Start a process that holds `cls(**kwargs)`; its output goes to `log_path` if given."""
+        import ray
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        handle = (
+            ray.remote(cls)
+            .options(
+                num_cpus=0,
+                num_gpus=placement.gpus,
+                max_restarts=0,
+                runtime_env={"env_vars": dict(placement.env)},
+                scheduling_strategy=PlacementGroupSchedulingStrategy(
+                    self._group, placement_group_bundle_index=placement.bundle
+                ),
+            )
+            .remote(**kwargs)
+        )
+        process = RemoteProcess(name, handle)
+        if log_path is not None:
+            handle.__ray_call__.remote(_redirect_output, str(log_path))
+        return process
+
+    def share(self, value: Any) -> Shared:
+        """Put a value into shared memory once, for any number of processes."""
+        import ray
+
+        return Shared(ray.put(value))
+
+    def _start_private(self) -> None:
+        # Without this Ray resolves loopback to the machine's address and listens on all interfaces.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        import ray
+
+        resources: dict[str, float] = {}
+        for bundle in self._bundles:
+            for key, amount in bundle.items():
+                resources[key] = resources.get(key, 0.0) + amount
+        ray.init(
+            address="local",
+            num_cpus=max(1, round(resources.get("CPU", 0))),
+            num_gpus=round(resources["GPU"]) if "GPU" in resources else None,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            configure_logging=False,
+        )
+
+    def _connect(self) -> None:
+        import ray
+
+        refusal = (
+            f"--ray_address {self._address}: no Ray cluster answers there; start one with "
+            "`ray start --head`, or leave the flag out"
+        )
+        host, colon, port = self._address.rpartition(":")
+        if colon:
+            # Ray itself would try for minutes.
+            try:
+                socket.create_connection((host, int(port)), timeout=CONNECT_TIMEOUT_S).close()
+            except (OSError, ValueError) as error:
+                raise ValueError(refusal) from error
+        try:
+            ray.init(
+                address=self._address,
+                log_to_driver=False,
+                logging_level="error",
+                configure_logging=False,
+            )
+        except ConnectionError as error:
+            raise ValueError(refusal) from error
+
+    def _reserve(self) -> None:
+        import ray
+
+        self._group = ray.util.placement_group(self._bundles, strategy="PACK")
+        if not self._group.wait(START_TIMEOUT_S if self._address else 60.0):
+            raise ValueError(
+                f"the Ray cluster has {ray.cluster_resources()}, which cannot hold the bundles "
+                f"{self._bundles}; lower --gpus, --num_actors or --num_learners"
+            )
+
+
+def _cause(error: BaseException) -> str:
+    """The sentence of Ray's message that tells what happened, without its general advice."""
+    text = str(error).partition("Some common causes")[0].strip()
+    return text.splitlines()[-1].strip() if text else type(error).__name__
+
+
+def _refs(args: Sequence[Any]) -> list[Any]:
+    return [arg.ref if isinstance(arg, Shared) else arg for arg in args]
+
+
+def _address_and_port(_: object) -> tuple[str, int]:
+    import ray
+
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+
+def _address_and_pid(_: object) -> tuple[str, int]:
+    import ray
+
+    return ray.util.get_node_ip_address(), os.getpid()
+
+
+def _redirect_output(_: object, path: str) -> None:
+    """Append the process's (and its children's) output to a file; another node keeps Ray's own."""
+    if not Path(path).parent.is_dir():
+        return
+    log = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)

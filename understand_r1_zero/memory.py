@@ -1,0 +1,207 @@
+"""What each process holds in memory, estimated from the model's shape and the flags; pure functions."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from understand_r1_zero.args import Args
+from understand_r1_zero.plan import Plan
+from understand_r1_zero.sizes import ModelSize
+
+GIB = 2**30
+GPU_SIZES_GIB = (24, 40, 80, 141)
+USABLE = 0.95
+"""Share of a GPU that fragmentation and other contexts leave."""
+PROCESS_BYTES = GIB
+"""Interpreter and libraries in host memory; on a GPU, the CUDA context and its workspaces."""
+LOGITS_AT_ONCE = 2**26
+"""As learners/model.py computes them, which must not be imported from here."""
+LARGEST_BUCKET = 500_000_000
+"""Gradient elements communicated at once, as learners/engine.py sets it; twice while overlapping."""
+SAMPLER_WORKSPACE_BYTES = 2 * GIB
+"""Activations, sampling buffers and CUDA graphs within vLLM's share of a GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing a process holds, and when: all the time, through an optimizer step, or in only one half
+    of it, the passes (forward and backward) or the update."""
+
+    name: str
+    num_bytes: int
+    on_gpu: bool
+    when: Literal["always", "step", "passes", "update"] = "always"
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFit:
+    """Whether one GPU of `size_gib` holds the run, and what it takes while sampling and training."""
+
+    size_gib: int
+    sampling_bytes: int
+    training_bytes: int
+    sequences: int
+    """Longest sequences whose keys and values vLLM's share holds at once, an actor."""
+
+    @property
+    def fits(self) -> bool:
+        """Both phases fit, and the sampler holds at least one sequence."""
+        peak = max(self.sampling_bytes, self.training_bytes)
+        return self.sequences >= 1 and peak <= self.size_gib * GIB * USABLE
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The parts of one learner rank and of one actor, and how GPUs of common sizes would fit.
+
+    `published_bytes` is the shared memory that published weights take, 0 where they go from GPU to GPU.
+    """
+
+    learner: tuple[Part, ...]
+    actor: tuple[Part, ...]
+    published_bytes: int
+    fits: tuple[GpuFit, ...]
+
+
+def estimate(args: Args, plan: Plan, size: ModelSize) -> Memory:
+    """Estimate the memory of every process.
+
+    The states of training are counted as DeepSpeed keeps them, activations as PyTorch saves them for
+    the backward pass of a Qwen2 layer with SDPA (both measured), the process itself as a constant.
+    """
+    on_gpu = args.cluster.gpus > 0
+    learner = _learner_parts(args, size, plan, on_gpu=on_gpu)
+    actor = _actor_parts(args, size, on_gpu=on_gpu)
+    is_shared = args.cluster.weight_transfer == "ray" or not on_gpu
+    published = _width(args) * size.parameters if is_shared else 0
+    fits = tuple(_fit(args, size, learner, gib) for gib in GPU_SIZES_GIB) if on_gpu else ()
+    return Memory(learner, actor, published, fits)
+
+
+def rest_bytes(parts: tuple[Part, ...], *, on_gpu: bool) -> int:
+    """Bytes held all the time on the GPU (or in host memory)."""
+    return _held(parts, on_gpu, "always")
+
+
+def peak_bytes(parts: tuple[Part, ...], *, on_gpu: bool) -> int:
+    """Bytes held in the larger half of an optimizer step."""
+    halves = (_held(parts, on_gpu, "passes"), _held(parts, on_gpu, "update"))
+    return rest_bytes(parts, on_gpu=on_gpu) + _held(parts, on_gpu, "step") + max(halves)
+
+
+def _held(parts: tuple[Part, ...], on_gpu: bool, when: str) -> int:
+    return sum(part.num_bytes for part in parts if part.on_gpu == on_gpu and part.when == when)
+
+
+def kv_bytes_per_token(args: Args, size: ModelSize) -> int:
+    """Keys and values of one token on one GPU of a tensor-parallel actor."""
+    return 2 * size.layers * size.kv_size * _width(args) // args.cluster.num_gpus_per_actor
+
+
+def longest_sequence(args: Args) -> int:
+    """The sampler's context in tokens: `--max_model_len`, or the longest prompt and generation."""
+    longest = max(args.sampling.generate_max_length, args.evaluation.eval_generate_max_length)
+    return args.model.max_model_len or args.data.prompt_max_length + longest
+
+
+def activation_bytes(args: Args, size: ModelSize, tokens: int) -> int:
+    """What a forward pass over `tokens` keeps for the backward pass, the language-model head aside.
+
+    A layer keeps (8h + 2kv + 4f) elements a token in fp32 and 2h more in bf16 (RMSNorm computes in
+    fp32), h hidden, kv key-value and f intermediate size: measured with saved-tensor hooks on Qwen2.
+    Checkpointing keeps h a layer, and one layer in full.
+    """
+    norms = 10 if args.model.bf16 else 8
+    layer = norms * size.hidden + 2 * size.kv_size + 4 * size.intermediate
+    if args.model.gradient_checkpointing:
+        return tokens * _width(args) * (size.layers * size.hidden + layer)
+    return tokens * _width(args) * size.layers * layer
+
+
+def _width(args: Args) -> int:
+    return 2 if args.model.bf16 else 4
+
+
+def _learner_parts(args: Args, size: ModelSize, plan: Plan, *, on_gpu: bool) -> tuple[Part, ...]:
+    tokens = plan.batches.micro_batch_tokens
+    passes = (
+        Part("activations", activation_bytes(args, size, tokens), on_gpu, "passes"),
+        Part("logits", _logit_bytes(args, size, tokens), on_gpu, "passes"),
+    )
+    process = [Part("Python and libraries", PROCESS_BYTES, False)]
+    if on_gpu:
+        process.append(Part("CUDA context", PROCESS_BYTES, True))
+    states = _state_parts(args, size, len(plan.learners), on_gpu=on_gpu)
+    return (*states, *passes, *process)
+
+
+def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tuple[Part, ...]:
+    """What DeepSpeed holds on one rank, ZeRO sharding optimizer (stage 1), gradients (2), weights (3).
+
+    Bytes a parameter on one rank are within 10% of the process's resident memory, at rest and at the
+    peak, for 100 M parameters on the CPU under DeepSpeed 0.19.8: AdamW's moments take 8 and a float32
+    master copy, kept of float32 weights too from stage 1 on, 4; float32 gradient sums take 4, freed by
+    the update except in stage 1 with bf16 and in stage 3, which also keeps its communication bucket.
+    """
+    stage, width, parameters = args.optim.zero_stage, _width(args), size.parameters
+    shards = [1 if stage < least else ranks for least in (1, 2, 3)]
+    state, update = {0: (8, 4), 1: (12, 8), 2: (12, 8), 3: (12, 18)}[stage]
+    keeps_gradients = stage == 3 or (stage == 1 and args.model.bf16)
+    is_offloaded = on_gpu and args.optim.adam_offload
+    parts = [
+        Part("weights", width * parameters // shards[2], on_gpu),
+        Part("optimizer", state * parameters // shards[0], on_gpu and not is_offloaded),
+        Part(
+            "gradients",
+            4 * parameters // shards[1],
+            on_gpu,
+            "always" if keeps_gradients else "step",
+        ),
+    ]
+    if stage > 0:
+        buckets = (2 if on_gpu else 1) * width * min(parameters, LARGEST_BUCKET)
+        parts.append(Part("communication", buckets, on_gpu, "always" if stage == 3 else "step"))
+    parts.append(
+        Part("update", update * parameters // shards[0], on_gpu and not is_offloaded, "update")
+    )
+    if args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0:
+        reference = width * parameters // shards[2]
+        parts.append(Part("reference model", reference, on_gpu and not args.optim.ref_offload))
+    return tuple(parts)
+
+
+def _logit_bytes(args: Args, size: ModelSize, tokens: int) -> int:
+    """Logits, their log-softmax, its exponential and the gradients: five of four bytes.
+
+    The learner computes pieces of `LOGITS_AT_ONCE`, but all at once under ZeRO-3.
+    """
+    logits = tokens * size.vocabulary
+    return 20 * (logits if args.optim.zero_stage == 3 else min(logits, LOGITS_AT_ONCE))
+
+
+def _actor_parts(args: Args, size: ModelSize, *, on_gpu: bool) -> tuple[Part, ...]:
+    """One actor's share on each of its GPUs; the keys and values are of one step's longest case."""
+    weights = _width(args) * size.parameters // args.cluster.num_gpus_per_actor
+    sequence = kv_bytes_per_token(args, size) * longest_sequence(args)
+    parts = [
+        Part("weights", weights, on_gpu),
+        Part("keys and values of one sequence", sequence, on_gpu),
+        Part("Python and libraries", PROCESS_BYTES, False),
+    ]
+    if on_gpu:
+        parts.append(Part("workspace", SAMPLER_WORKSPACE_BYTES, True))
+        if args.cluster.vllm_sleep:
+            parts.append(Part("weights while asleep", weights, False))
+    return tuple(parts)
+
+
+def _fit(args: Args, size: ModelSize, learner: tuple[Part, ...], gib: int) -> GpuFit:
+    share = round(args.cluster.vllm_gpu_ratio * gib * GIB)
+    weights = _width(args) * size.parameters // args.cluster.num_gpus_per_actor
+    room = share - weights - SAMPLER_WORKSPACE_BYTES
+    sequences = room // (kv_bytes_per_token(args, size) * longest_sequence(args))
+    peak = peak_bytes(learner, on_gpu=True)
+    if not args.cluster.collocate:
+        return GpuFit(gib, share, peak, max(0, sequences))
+    at_rest = rest_bytes(learner, on_gpu=True)
+    awake = PROCESS_BYTES if args.cluster.vllm_sleep else share
+    return GpuFit(gib, share + at_rest, awake + peak, max(0, sequences))

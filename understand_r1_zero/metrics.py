@@ -1,0 +1,122 @@
+"""What one batch of groups says about the policy, and where a step's time went."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from understand_r1_zero.types import Group, Response, Sampling, Status
+
+
+def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> dict[str, float]:
+    """Summarise one training batch under Oat's keys; `version` is the learner's current policy.
+
+    - `actor/rewards`, `actor/avg_reward`: mean reward, truncated responses included.
+    - `actor/response_tok_len`, `_max`, `actor/prompt_tok_len` in tokens;
+      `actor/generate_avg_str_len` in characters.
+    - `actor/formatted`: share of responses whose answer could be read.
+    - `actor/no_eos_count`: responses that hit the length limit.
+    - `actor/num_data` responses in `actor/num_groups` groups, `actor/num_tokens` sampled tokens.
+    - `actor/generate_time`, `actor/verify_time`: mean seconds a group spent in engine and oracle.
+    - `actor/correct` ... `actor/unknown`: share of responses per status; they sum to 1.
+    - `actor/staleness_mean`, `_max`: policy versions between a response's oldest token and now.
+    - `train/all_zero_rewards_count`, `train/all_one_rewards_count`: groups that teach nothing.
+
+    Departs from Oat, whose `actor/rewards` was taken before truncation zeroed rewards and whose
+    `actor/avg_reward` hid negative ones; here both are the mean of what the learner maximises.
+    """
+    assert groups, "a batch has at least one group"
+    # Groups arrive in the order they finish; a fixed order keeps sums equal to the last digit.
+    groups = sorted(groups, key=lambda group: group.index)
+    responses = [response for group in groups for response in group.responses]
+    lengths = np.array([len(response.token_ids) for response in responses])
+    rewards = np.array([response.verdict.reward for response in responses], dtype=np.float64)
+    staleness = version - np.array([response.oldest_version for response in responses])
+    return {
+        "actor/rewards": float(rewards.mean()),
+        "actor/avg_reward": float(rewards.mean()),
+        "actor/reward_std": float(rewards.std()),
+        "actor/response_tok_len": float(lengths.mean()),
+        "actor/response_tok_len_max": float(lengths.max()),
+        "actor/prompt_tok_len": float(np.mean([len(group.prompt_token_ids) for group in groups])),
+        "actor/generate_avg_str_len": float(np.mean([len(r.text) for r in responses])),
+        "actor/formatted": float(np.mean([_has_answer(response) for response in responses])),
+        "actor/no_eos_count": float(sum(response.is_truncated for response in responses)),
+        "actor/num_data": float(len(responses)),
+        "actor/num_groups": float(len(groups)),
+        "actor/num_tokens": float(lengths.sum()),
+        "actor/sampling_max_tokens": float(sampling.max_tokens),
+        "actor/sampling_temperature": float(sampling.temperature),
+        "actor/generate_time": float(np.mean([group.generate_s for group in groups])),
+        "actor/verify_time": float(np.mean([group.grade_s for group in groups])),
+        "actor/staleness_mean": float(staleness.mean()),
+        "actor/staleness_max": float(staleness.max()),
+        **status_shares(responses),
+        **uniform_group_counts(groups),
+    }
+
+
+def status_shares(responses: Sequence[Response]) -> dict[str, float]:
+    """Share of responses with each status, `actor/{status}`; the shares sum to 1."""
+    statuses = [response.verdict.status for response in responses]
+    return {f"actor/{status}": statuses.count(status) / len(statuses) for status in Status}
+
+
+def uniform_group_counts(groups: Sequence[Group]) -> dict[str, float]:
+    """Count the groups whose rewards are all equal, so that every advantage is zero.
+
+    `train/all_one_rewards_count`: all correct; `train/all_zero_rewards_count`: none correct;
+    `train/zero_variance_count`: both, and the rare group of equal rewards for unequal statuses.
+    Correctness is read from the status, so that another reward scale changes nothing.
+    """
+    uniform = [group for group in groups if np.ptp(group.rewards) == 0]
+    num_correct = [
+        sum(response.verdict.status is Status.CORRECT for response in group.responses)
+        for group in uniform
+    ]
+    all_one = sum(n == len(g.responses) for n, g in zip(num_correct, uniform, strict=True))
+    return {
+        "train/all_zero_rewards_count": float(num_correct.count(0)),
+        "train/all_one_rewards_count": float(all_one),
+        "train/zero_variance_count": float(len(uniform)),
+    }
+
+
+def _has_answer(response: Response) -> bool:
+    """Whether an answer was read: an oracle that returns bare floats names none, but judges."""
+    verdict = response.verdict
+    return verdict.answer is not None or verdict.status in (Status.CORRECT, Status.INCORRECT)
+
+
+class Timer:
+    """Wall seconds per phase: `with timer("collect"): ...` adds to `time/collect_s`.
+
+    Phases may repeat; a phase inside another counts in both. An exception is timed as well.
+    """
+
+    def __init__(self) -> None:
+        self.totals: dict[str, float] = {}
+        """Seconds per phase since the start, for the final summary."""
+        self._step: dict[str, float] = {}
+        self._step_start_s = time.perf_counter()
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        """Time the block as one more piece of `phase`."""
+        start_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            elapsed_s = time.perf_counter() - start_s
+            self._step[phase] = self._step.get(phase, 0.0) + elapsed_s
+            self.totals[phase] = self.totals.get(phase, 0.0) + elapsed_s
+
+    def take(self) -> dict[str, float]:
+        """`time/{phase}_s` since the last call, and `time/step_s`, all seconds since then."""
+        now_s = time.perf_counter()
+        seconds = {f"time/{phase}_s": elapsed_s for phase, elapsed_s in self._step.items()}
+        seconds["time/step_s"] = now_s - self._step_start_s
+        self._step = {}
+        self._step_start_s = now_s
+        return seconds

@@ -1,0 +1,116 @@
+"""Which checkpoint a run continues from, and which flags may not change when it does."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understand_r1_zero.args import Args
+from understand_r1_zero.plan import process_counts
+from understand_r1_zero.run_directory import RUNS
+
+_STEP = re.compile(r"step_(\d+)")
+
+_FIXED = {
+    "model.pretrain": "the weights come from the checkpoint",
+    "model.bf16": "the optimizer's state is of that precision",
+    "optim.zero_stage": "the optimizer's state is cut by that stage",
+    "optim.adam_offload": "the optimizer's state is laid out for it",
+    "run.seed": "the order of the problems follows from it",
+    "data.prompt_data": "the position in the data would point elsewhere",
+    "data.train_split": "the position in the data would point elsewhere",
+    "data.max_train": "the position in the data would point elsewhere",
+    "data.prompt_max_length": "the position in the data would point elsewhere",
+    "data.prompt_template": "the position in the data would point elsewhere",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A complete checkpoint and the run directory it lies in."""
+
+    run_directory: Path
+    checkpoint: Path
+
+
+def find_checkpoint(resume: str, save_path: str = "") -> Checkpoint:
+    """The checkpoint `--resume` means.
+
+    `latest` is the newest checkpoint of the run in `save_path`, or of the runs below it (below
+    runs/ when empty); a run directory means its newest; a checkpoint directory means itself. A
+    checkpoint is complete when it is called `step_N` (learners/checkpoint.py). Raises ValueError when
+    there is none, or when `save_path` is another run than the path's: a run goes on where it is.
+    """
+    if resume == "latest":
+        root = Path(save_path or RUNS)
+        found = _newest([root, *sorted(root.glob("*/"))])
+        where = f"in {root} or the runs below it"
+    else:
+        found, where = _at(Path(resume).expanduser()), f"in {resume}"
+    if found is None:
+        raise ValueError(
+            f"--resume {resume}: no complete checkpoint (checkpoints/step_N beside config.toml) "
+            f"{where}; give a run directory, or start anew without --resume"
+        )
+    is_elsewhere = save_path and Path(save_path).resolve() != found.run_directory.resolve()
+    if resume != "latest" and is_elsewhere:
+        raise ValueError(
+            f"--save_path must be left out or be {found.run_directory} with --resume {resume}, got "
+            f"{save_path}; to begin a new run there, give the checkpoint as --pretrain"
+        )
+    return found
+
+
+def refuse_changes(before: Args, after: Args) -> None:
+    """Raise ValueError, one line a flag, for changes that the checkpoint's state cannot follow."""
+    errors = []
+    for place, reason in _FIXED.items():
+        old, new = _value(before, place), _value(after, place)
+        if old != new:
+            name = place.partition(".")[2]
+            errors.append(
+                f"--{name} must stay {old} when a run is resumed, got {new}: {reason}; start a "
+                "new run instead (--pretrain takes a checkpoint)"
+            )
+    old, new = process_counts(before.cluster)[1], process_counts(after.cluster)[1]
+    if old != new:
+        errors.append(
+            f"--num_learners must stay {old} when a run is resumed, got {new} (from --gpus, "
+            "--collocate and --num_learners): the optimizer's state is cut into that many parts; "
+            "start a new run instead (--pretrain takes a checkpoint)"
+        )
+    if errors:
+        raise ValueError("\n".join(errors))
+
+
+def _at(path: Path) -> Checkpoint | None:
+    """The checkpoint at a path, or the newest of the run there."""
+    if _STEP.fullmatch(path.name) and path.is_dir() and _is_run(path.parent.parent):
+        return Checkpoint(path.parent.parent, path)
+    return _newest([path])
+
+
+def _newest(run_directories: Sequence[Path]) -> Checkpoint | None:
+    """The last step of the run whose newest checkpoint was written last."""
+    last_steps = [
+        Checkpoint(run, max(steps, key=_step))
+        for run in run_directories
+        if _is_run(run) and (steps := [path for path in run.glob("checkpoints/*/") if _step(path)])
+    ]
+    return max(last_steps, key=lambda found: found.checkpoint.stat().st_mtime_ns, default=None)
+
+
+def _step(path: Path) -> int:
+    """The step of a complete checkpoint, plus one so that step 0 counts; 0: not a checkpoint."""
+    match = _STEP.fullmatch(path.name)
+    return int(match[1]) + 1 if match else 0
+
+
+def _is_run(path: Path) -> bool:
+    return (path / "config.toml").is_file()
+
+
+def _value(args: Args, place: str) -> Any:
+    owner, _, name = place.partition(".")
+    return getattr(getattr(args, owner), name)

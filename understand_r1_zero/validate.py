@@ -1,0 +1,166 @@
+"""Flags that cannot go together, refused before anything starts."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from understand_r1_zero.args import Args
+from understand_r1_zero.plan import process_counts, train_batch_refusal
+
+_AT_LEAST: dict[str, dict[str, float]] = {
+    "cluster": {"gpus": 0, "num_gpus_per_actor": 1, "num_actors": 0, "num_learners": 0},
+    "data": {"max_train": 1, "num_prompt_epoch": 1, "prompt_max_length": 1},
+    "sampling": {
+        "rollout_batch_size": 1,
+        "num_samples": 1,
+        "generate_max_length": 1,
+        "max_staleness": 0,
+    },
+    "oracle": {"grader_workers": 1},
+    "algorithm": {"num_ppo_epochs": 1, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
+    "optim": {
+        "learning_rate": 0,
+        "train_batch_size": 0,
+        "train_batch_size_per_device": 1,
+        "max_tokens_per_micro_batch": 1,
+        "max_norm": 0,
+        "l2": 0,
+        "sync_params_every": 1,
+    },
+    "checkpoint": {"max_save_num": 1},
+    "evaluation": {"eval_n": 1, "eval_temperature": 0, "max_eval": 1},
+}
+_SHARES = {
+    "cluster": ("vllm_gpu_ratio",),
+    "sampling": ("top_p",),
+    "evaluation": ("eval_top_p",),
+}
+_COUNTS_OR_NEVER = {
+    "run": ("max_steps",),
+    "checkpoint": ("save_steps",),
+    "evaluation": ("eval_steps",),
+    "sampling": ("top_k",),
+}
+_SCHEDULERS = ("constant", "linear", "cosine", "cosine_with_min_lr")
+
+
+def validate(args: Args) -> None:
+    """Raise ValueError, one line a refusal, each with the flag, its value and what to do."""
+    errors = list(_ranges(args))
+    if not errors:
+        errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
+    if errors:
+        raise ValueError("\n".join(errors))
+
+
+def _ranges(args: Args) -> Iterator[str]:
+    for owner, bounds in _AT_LEAST.items():
+        for name, least in bounds.items():
+            value = getattr(getattr(args, owner), name)
+            if not value >= least:
+                yield f"--{name} must be at least {least}, got {value}"
+    for name, value in _values(args, _SHARES):
+        if not 0 < value <= 1:
+            yield f"--{name} must be above 0 and at most 1, got {value}"
+    for name, value in _values(args, _COUNTS_OR_NEVER):
+        if value != -1 and value < 1:
+            yield f"--{name} must be at least 1, or -1 (see --help), got {value}"
+    if args.optim.lr_scheduler not in _SCHEDULERS:
+        yield (
+            f"--lr_scheduler must be one of {', '.join(_SCHEDULERS)}, got {args.optim.lr_scheduler}"
+        )
+    if not args.oracle.grader_timeout_s > 0:
+        yield f"--grader_timeout_s must be above 0, got {args.oracle.grader_timeout_s}"
+
+
+def _values(args: Args, names: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, Any]]:
+    for owner, flags in names.items():
+        for name in flags:
+            yield name, getattr(getattr(args, owner), name)
+
+
+def _devices(args: Args) -> Iterator[str]:
+    cluster, transfer = args.cluster, args.cluster.weight_transfer
+    try:
+        process_counts(cluster)
+    except ValueError as error:
+        yield str(error)
+    if cluster.gpus == 0:
+        yield from _without_gpus(args)
+        return
+    if cluster.vllm_sleep and not cluster.collocate:
+        yield "--vllm_sleep needs --collocate: a sampler on its own GPUs has no reason to sleep"
+    if cluster.vllm_sleep and args.sampling.max_staleness:
+        yield (
+            f"--vllm_sleep cannot go with --max_staleness {args.sampling.max_staleness}: "
+            "the sampler would have to work while it sleeps; drop one"
+        )
+    if transfer == ("nccl" if cluster.collocate else "ipc"):
+        yield (
+            f"--weight_transfer {transfer} is for {'split' if cluster.collocate else 'collocated'} "
+            "GPUs; leave it at auto"
+        )
+    if args.model.flash_attn and not args.model.bf16:
+        yield "--flash_attn needs --bf16: FlashAttention has no float32 kernels"
+
+
+def _without_gpus(args: Args) -> Iterator[str]:
+    for flag, given in (
+        ("--flash_attn", args.model.flash_attn),
+        ("--vllm_sleep", args.cluster.vllm_sleep),
+        (
+            f"--weight_transfer {args.cluster.weight_transfer}",
+            args.cluster.weight_transfer in ("nccl", "ipc"),
+        ),
+    ):
+        if given:
+            yield f"{flag} needs a GPU, got --gpus 0; drop it, or give --gpus"
+
+
+def _batches(args: Args) -> Iterator[str]:
+    refusal = train_batch_refusal(args)
+    if refusal:
+        yield refusal
+    if args.model.bf16 and args.optim.zero_stage == 0:
+        yield (
+            "--zero_stage 0 with --bf16 trains without float32 master weights and diverges; "
+            "use --zero_stage 1 or 2"
+        )
+
+
+def _sampling(args: Args) -> Iterator[str]:
+    sampling, evaluation = args.sampling, args.evaluation
+    if sampling.num_samples < 2:
+        yield (
+            f"--num_samples must be at least 2 for --critic_type {args.algorithm.critic_type}, got "
+            f"{sampling.num_samples}: the advantage of a response alone in its group is always 0"
+        )
+    if not sampling.temperature > 0:
+        yield (
+            f"--temperature must be above 0, got {sampling.temperature}: greedy responses of a "
+            "group are all the same; use 1"
+        )
+    if evaluation.eval_n > 1 and evaluation.eval_temperature == 0:
+        yield (
+            f"--eval_n must be 1 with --eval_temperature 0, got {evaluation.eval_n}: greedy "
+            "responses are all the same; set --eval_temperature, to 0.6 for example"
+        )
+    generation = max(sampling.generate_max_length, evaluation.eval_generate_max_length)
+    longest = args.data.prompt_max_length + generation
+    if 0 < args.model.max_model_len < longest:
+        yield (
+            f"--max_model_len must hold --prompt_max_length {args.data.prompt_max_length} and the "
+            f"longest generation, {generation}, got {args.model.max_model_len}; raise it to "
+            f"{longest}, or leave it out"
+        )
+
+
+def _determinism(args: Args) -> Iterator[str]:
+    if not args.run.deterministic:
+        return
+    for flag, given in (
+        (f"--gpus {args.cluster.gpus}", args.cluster.gpus > 0),
+        (f"--max_staleness {args.sampling.max_staleness}", args.sampling.max_staleness > 0),
+        ("--bf16", args.model.bf16),
+    ):
+        if given:
+            yield f"--deterministic cannot go with {flag}; drop one of them"

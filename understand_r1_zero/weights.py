@@ -1,0 +1,125 @@
+"""Weights on their way from the learner to the actors: as arrays, in a file, and a checksum of them.
+
+NumPy has no bfloat16, so an array of uint16 always means the bits of one.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+ROW = 2**16
+"""Words of a row: few enough for the cache of a CPU core."""
+ROW_MULTIPLIER = 0x5851F42D4C957F2D
+_SAFETENSORS_DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "float16": "F16",
+    "uint16": "BF16",
+    "int64": "I64",
+    "int32": "I32",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+
+
+def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """The tensors as arrays in host memory, which share that of tensors that are there already."""
+    arrays = {}
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().cpu().contiguous()
+        is_bfloat16 = tensor.dtype == torch.bfloat16
+        arrays[name] = (tensor.view(torch.uint16) if is_bfloat16 else tensor).numpy()
+    return arrays
+
+
+def to_tensor(array: np.ndarray) -> Tensor:
+    """The array as a tensor in the same memory, which may be read-only: never write to it."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        tensor = torch.from_numpy(array)
+    return tensor.view(torch.bfloat16) if array.dtype == np.uint16 else tensor
+
+
+class Checksum:
+    """A checksum of named tensors, whatever their order and the device each is on.
+
+    A tensor's bytes, read as 32-bit words a_i, become sum_i a_i w_i mod 2^64 with fixed pseudo-random
+    w_i (multilinear hashing, Carter and Wegman 1981), in rows of `ROW` words combined by Horner's
+    rule; that with name, dtype and shape a BLAKE2b digest; and the digests their sum mod 2^128.
+    It finds mistakes, not forgeries.
+    """
+
+    def __init__(self) -> None:
+        self._sum = 0
+
+    def add(self, name: str, tensor: Tensor) -> None:
+        """Take in one tensor."""
+        facts = (name, str(tensor.dtype), tuple(tensor.shape), _hash_words(tensor))
+        digest = hashlib.blake2b(repr(facts).encode(), digest_size=16).digest()
+        self._sum = (self._sum + int.from_bytes(digest, "big")) % 2**128
+
+    def hexdigest(self) -> str:
+        """32 hexadecimal digits."""
+        return f"{self._sum:032x}"
+
+
+def checksum(weights: Mapping[str, np.ndarray | Tensor]) -> str:
+    """The `Checksum` of a whole mapping; an array and its tensor have the same."""
+    total = Checksum()
+    for name, value in weights.items():
+        total.add(name, to_tensor(value) if isinstance(value, np.ndarray) else value)
+    return total.hexdigest()
+
+
+def write_safetensors(file: BinaryIO, weights: Mapping[str, np.ndarray]) -> None:
+    """Write the arrays as a safetensors file, without the copy that the library's writer makes."""
+    header, end = {}, 0
+    for name, array in weights.items():
+        start, end = end, end + array.nbytes
+        header[name] = {
+            "dtype": _SAFETENSORS_DTYPES[array.dtype.name],
+            "shape": array.shape,
+            "data_offsets": (start, end),
+        }
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write(len(text).to_bytes(8, "little") + text)
+    for array in weights.values():
+        file.write(np.ascontiguousarray(array).data)
+
+
+def read_safetensors(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, mapped into memory: nothing is read before it is used."""
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _hash_words(tensor: Tensor) -> int:
+    octets = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
+    if octets.storage_offset() % 4 or len(octets) % 4:
+        octets = torch.nn.functional.pad(octets, (0, -len(octets) % 4))
+    words = octets.view(torch.int32)
+    multipliers = _multipliers(tensor.device)
+    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
+    for row in words.split(ROW):
+        total = total * ROW_MULTIPLIER + (row * multipliers[: len(row)]).sum()
+    return int(total)
+
+
+@cache
+def _multipliers(device: torch.device) -> Tensor:
+    """`ROW` 64-bit words of SplitMix64 (Steele, Lea and Flood 2014) from seed 0."""
+    z = np.arange(1, ROW + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return torch.from_numpy((z ^ (z >> np.uint64(31))).view(np.int64)).to(device)
