@@ -4,13 +4,20 @@ A checkpoint is written beside its place and renamed as the last act, after ever
 reached the disk: whatever kills the run, a half-written one is never taken for a checkpoint.
 """
 
+import errno
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from safetensors import SafetensorError
 
 _COMPLETE = re.compile(r"step_(\d+)")
 _LEFTOVER = re.compile(r"\.step_\d+\.(partial|replaced)")
+_FULL_BYTES = 2**20
+"""A file system with less left is full."""
 
 
 def begin(checkpoints: Path, step: int) -> Path:
@@ -76,6 +83,20 @@ def prune(checkpoints: Path, max_num: int, max_bytes: float) -> list[Path]:
             shutil.rmtree(doomed)
             deleted.append(path)
     return deleted
+
+
+@contextmanager
+def naming_a_full_disk(directory: Path) -> Iterator[None]:
+    """Turn what libraries raise when the disk is full into the OSError that says so.
+
+    `torch.save` reports an "unexpected pos" in an archive, safetensors a serialisation error.
+    """
+    try:
+        yield
+    except (RuntimeError, SafetensorError) as error:
+        if shutil.disk_usage(directory).free >= _FULL_BYTES:
+            raise
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(directory)) from error
 
 
 def _size_bytes(directory: Path) -> int:

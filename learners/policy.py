@@ -14,9 +14,11 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from learners.batching import Batch, Limits, MicroBatch, collate, plan
+from learners.checkpoint import naming_a_full_disk
 from learners.engine import Engine
 from learners.model import MAX_LOGITS, TokenLogprobs, can_share_prompts, linear_cost, load_model
 from understand_r1_zero.args import Args
+from understand_r1_zero.weights import to_arrays, to_tensor
 
 Forward = Callable[..., tuple[Tensor, Tensor]]
 
@@ -78,23 +80,27 @@ class Policy:
     def full_weights(self) -> dict[str, np.ndarray] | None:
         """A copy of every weight under its Hugging Face name, on rank 0. Collective.
 
-        NumPy has no bfloat16: such weights come as uint16 arrays of their bits.
+        As in `understand_r1_zero.weights`, uint16 arrays are the bits of bfloat16.
         """
-        weights = {}
+        copies = {}
         for name, tensor in self.engine.full_parameters():
             if self._rank == 0 and tensor is not None:
-                bits = tensor.view(torch.uint16) if tensor.dtype == torch.bfloat16 else tensor
-                weights[_hugging_face_name(name)] = bits.cpu().numpy().copy()
-        return weights if self._rank == 0 else None
+                copies[_hugging_face_name(name)] = tensor.to("cpu", copy=True)
+        return to_arrays(copies) if self._rank == 0 else None
 
     def save(self, directory: Path, state: dict[str, Any]) -> None:
         """Write the model in Hugging Face's format and, beside it, `training_state/`. Collective.
 
-        Every rank writes its shard of the optimizer, its random state and `state`.
+        Every rank writes its shard of the optimizer, its random state and `state`. Raises OSError
+        when the disk is full.
         """
+        with naming_a_full_disk(directory):
+            self._save(directory, state)
+
+    def _save(self, directory: Path, state: dict[str, Any]) -> None:
         weights = self.full_weights()
         if weights is not None:
-            tensors = {name: _tensor(array) for name, array in weights.items()}
+            tensors = {name: to_tensor(array) for name, array in weights.items()}
             self._model.save_pretrained(directory, state_dict=tensors)
             AutoTokenizer.from_pretrained(
                 self._args.model.pretrain, trust_remote_code=self._args.model.trust_remote_code
@@ -152,11 +158,6 @@ class Policy:
 def _hugging_face_name(name: str) -> str:
     """The name inside the model that `TokenLogprobs` wraps."""
     return name.removeprefix("model.")
-
-
-def _tensor(array: np.ndarray) -> Tensor:
-    tensor = torch.from_numpy(array)
-    return tensor.view(torch.bfloat16) if array.dtype == np.uint16 else tensor
 
 
 def _random_state() -> dict[str, Any]:

@@ -20,6 +20,7 @@ from learners.metrics import StepSums, batch_metrics, combine_steps
 from learners.policy import Policy
 from understand_r1_zero.args import Args
 from understand_r1_zero.types import Trajectory
+from understand_r1_zero.weights import checksum
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class PolicyGradientLearner:
         started_s = time.perf_counter()
         schedule = optimizer_batches(
             len(trajectories),
-            self._args.optim.train_batch_size,
+            self._args.responses_per_optimizer_step,
             self._args.algorithm.num_ppo_epochs,
             (self._args.run.seed, step),
         )
@@ -138,6 +139,11 @@ class PolicyGradientLearner:
     def full_weights(self) -> dict[str, np.ndarray] | None:
         """A copy of every weight under its Hugging Face name, on rank 0; bfloat16 as uint16 bits."""
         return self._policy.full_weights()
+
+    def publication(self) -> tuple[dict[str, np.ndarray] | None, str]:
+        """`full_weights` and their checksum; on other ranks than 0 (None, "")."""
+        weights = self.full_weights()
+        return weights, "" if weights is None else checksum(weights)
 
     def save(self, directory: str) -> None:
         """Write a Hugging Face model directory and the training state into an existing directory."""

@@ -13,8 +13,6 @@ def start_learners(cluster: Cluster, plan: Plan, args: Args, logs: Path) -> Lear
 
     Each rank's output goes to `logs/<name>.log`.
     """
-    from learners.policy_gradient import PolicyGradientLearner
-
     ranks = []
     for rank, process in enumerate(plan.learners):
         num_threads = len(process.cores)
@@ -22,7 +20,7 @@ def start_learners(cluster: Cluster, plan: Plan, args: Args, logs: Path) -> Lear
         ranks.append(
             cluster.spawn(
                 process.name,
-                PolicyGradientLearner,
+                "learners.policy_gradient:PolicyGradientLearner",
                 Placement(process.bundle, process.gpu_share, env),
                 {
                     "args": args,

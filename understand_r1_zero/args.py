@@ -9,6 +9,14 @@ from typing import Literal
 
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
+DEMO_PROMPT_DATA = "reasoning_gym:chain_sum?min_terms=2&max_terms=4&min_digits=1&max_digits=2&size=20000"
+"""Sums of two to four numbers: what the demo trains on."""
+DEMO_EVAL_DATA = ",".join(
+    f"sum_{terms}=reasoning_gym:chain_sum?min_terms={terms}&max_terms={terms}"
+    "&min_digits=1&max_digits=2&size=150&seed=1000"
+    for terms in (2, 3, 4)
+)
+"""Its benchmarks, one a number of terms."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +89,7 @@ class ModelArgs:
 class DataArgs:
     """Training problems and how they are asked (understand_r1_zero/data.py and templates.py)."""
 
-    prompt_data: str = (
-        "reasoning_gym:chain_sum?min_terms=2&max_terms=4&min_digits=1&max_digits=2&size=20000"
-    )
+    prompt_data: str = DEMO_PROMPT_DATA
     """DatasetDict directory, jsonl/json/parquet file, hub id (NAME or CONFIG@NAME), or reasoning_gym:NAME?key=value&..."""
     train_split: str = "train"
     """Split of --prompt_data."""

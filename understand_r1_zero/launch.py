@@ -5,6 +5,8 @@ rest of the system sees is a `RemoteProcess` with `submit` and a `Shared` value 
 """
 
 import contextlib
+import importlib
+import logging
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -14,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 CONNECT_TIMEOUT_S = 5.0
+MAX_CONCURRENCY = 10_000
+"""Calls under way at once in one process, at most."""
 START_TIMEOUT_S = 600.0
 """A process that is not placed by then never will be: the cluster lacks what it asks for."""
 
@@ -58,12 +62,12 @@ class RemoteProcess:
 
         The future raises what the method raised, or `ProcessDied`.
         """
-        return self._resolve(getattr(self._handle, method).remote(*_refs(args)))
+        return self._resolve(self._handle.call.remote(method, *_refs(args)))
 
     def submit_shared(self, method: str, *args: Any) -> "tuple[Shared, Future[Any]]":
         """Call a method that returns (payload, summary): the payload stays in shared memory."""
-        call = getattr(self._handle, method).options(num_returns=2)
-        payload, summary = call.remote(*_refs(args))
+        call = self._handle.call.options(num_returns=2)
+        payload, summary = call.remote(method, *_refs(args))
         return Shared(payload), self._resolve(summary)
 
     def reserve_port(self) -> "Future[tuple[str, int]]":
@@ -116,6 +120,7 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        logging.getLogger("ray").setLevel(logging.ERROR)
         if self._address:
             self._connect()
         else:
@@ -142,27 +147,35 @@ class Cluster:
     def spawn(
         self,
         name: str,
-        cls: type,
+        path: str,
         placement: Placement,
         kwargs: Mapping[str, Any],
         log_path: Path | None = None,
+        *,
+        is_concurrent: bool = False,
     ) -> RemoteProcess:
-        """Start a process that holds `cls(**kwargs)`; its output goes to `log_path` if given."""
+        """Start a process that holds an object of the class at `path` (module:Class).
+
+        It is imported there alone: this process never loads the engines. With `is_concurrent` its
+        methods are coroutines that run at the same time, otherwise one after the other. Its output
+        goes to `log_path` if given.
+        """
         import ray
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         handle = (
-            ray.remote(cls)
+            ray.remote(_ConcurrentHost if is_concurrent else _Host)
             .options(
                 num_cpus=0,
                 num_gpus=placement.gpus,
+                max_concurrency=MAX_CONCURRENCY if is_concurrent else 1,
                 max_restarts=0,
                 runtime_env={"env_vars": dict(placement.env)},
                 scheduling_strategy=PlacementGroupSchedulingStrategy(
                     self._group, placement_group_bundle_index=placement.bundle
                 ),
             )
-            .remote(**kwargs)
+            .remote(path, dict(kwargs))
         )
         process = RemoteProcess(name, handle)
         if log_path is not None:
@@ -227,6 +240,27 @@ class Cluster:
                 f"the Ray cluster has {ray.cluster_resources()}, which cannot hold the bundles "
                 f"{self._bundles}; lower --gpus, --num_actors or --num_learners"
             )
+
+
+class _Host:
+    """What Ray keeps in a process: the object, whose methods it calls by name."""
+
+    def __init__(self, path: str, kwargs: dict[str, Any]) -> None:
+        module, _, name = path.partition(":")
+        self._inner = getattr(importlib.import_module(module), name)(**kwargs)
+
+    def call(self, method: str, *args: Any) -> Any:
+        return getattr(self._inner, method)(*args)
+
+
+class _ConcurrentHost:
+    """As `_Host`, for an object whose methods are coroutines."""
+
+    def __init__(self, path: str, kwargs: dict[str, Any]) -> None:
+        self._host = _Host(path, kwargs)
+
+    async def call(self, method: str, *args: Any) -> Any:
+        return await self._host.call(method, *args)
 
 
 def _cause(error: BaseException) -> str:

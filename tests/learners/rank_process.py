@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import AutoModelForCausalLM
 
 from learners import rendezvous
 from learners.policy_gradient import PolicyGradientLearner
@@ -33,14 +34,14 @@ class Lab:
         self.rank, self.world_size, self.directory = rank, world_size, directory
         self.is_together = False
 
-    def learner(self, **flags: Any) -> PolicyGradientLearner:
+    def learner(self, num_threads: int = 1, **flags: Any) -> PolicyGradientLearner:
         """A started learner with the given flags over test defaults."""
         learner = PolicyGradientLearner(
             make_args(self.directory, **flags),
             self.rank,
             self.world_size,
             num_optimizer_steps=20,
-            num_threads=1,
+            num_threads=num_threads,
             dump_directory=str(self.directory / "dumps"),
         )
         port = learner.listen(HOST) if self.rank == 0 else 0
@@ -134,6 +135,17 @@ def many_steps(lab: Lab) -> dict[str, Any]:
     )
 
 
+def orders(lab: Lab) -> dict[str, Any]:
+    """Optimizer steps over parts of a batch, whose order depends on the seed and the step."""
+    batch, flags = make_trajectories(0), {"train_batch_size": 8}
+    return {
+        "seed 1, step 0": updates(lab.learner(seed=1, **flags), [batch]),
+        "again": updates(lab.learner(seed=1, **flags), [batch]),
+        "seed 2, step 0": updates(lab.learner(seed=2, **flags), [batch]),
+        "seed 1, step 1": updates(lab.learner(seed=1, **flags), [batch], first_step=1),
+    }
+
+
 def splits(lab: Lab) -> dict[str, Any]:
     batches = [make_trajectories(0), make_trajectories(1)]
     return {
@@ -146,7 +158,13 @@ def splits(lab: Lab) -> dict[str, Any]:
 
 
 def resume(lab: Lab) -> dict[str, Any]:
-    flags = {"deterministic": True, "lr_scheduler": "cosine_with_min_lr", "lr_warmup_ratio": 0.2}
+    flags: dict[str, Any] = {
+        "deterministic": True,
+        "lr_scheduler": "cosine_with_min_lr",
+        "lr_warmup_ratio": 0.2,
+        "train_batch_size": 8,
+        "num_threads": 2 // lab.world_size,
+    }
     batches = [make_trajectories(seed) for seed in range(4)]
     straight = updates(learner := lab.learner(**flags), batches[:2])
     directory = lab.directory / f"saved_{lab.world_size}"
@@ -191,6 +209,26 @@ def bf16(lab: Lab) -> dict[str, Any]:
     return found
 
 
+def plain(lab: Lab) -> dict[str, float]:
+    """Loss and gradient norm of the first update by a loop over responses, without our code."""
+    model = AutoModelForCausalLM.from_pretrained(lab.directory / "model", dtype=torch.float32)
+    batch, loss = make_trajectories(0), torch.zeros(())
+    for t in batch:
+        prompt, response = (
+            torch.from_numpy(ids).long() for ids in (t.prompt_token_ids, t.response_token_ids)
+        )
+        logits = model(torch.cat([prompt, response])[None]).logits[0, len(prompt) - 1 : -1] / 0.8
+        for token, sampled, row in zip(response, t.sampler_logprobs, logits, strict=True):
+            logprob = row.log_softmax(-1)[token]
+            ratio = (logprob - logprob.detach()).exp()
+            tis = min(math.exp(logprob.item() - sampled), 2.0)
+            if not t.is_masked:
+                loss = loss - t.advantage * ratio * tis / 12 / len(batch)
+    loss.backward()
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    return {"loss": loss.item(), "grad_norm": float(torch.nn.utils.get_total_norm(gradients))}
+
+
 def not_finite(lab: Lab) -> dict[str, Any]:
     """A log-prob that is not a number, as a broken sampler might send it."""
     found = {}
@@ -217,7 +255,15 @@ def other_num_ranks(lab: Lab) -> str:
     return ""
 
 
-ONE_RANK: tuple[Callable[[Lab], Any], ...] = (splits, masked, bf16, not_finite, other_num_ranks)
+ONE_RANK: tuple[Callable[[Lab], Any], ...] = (
+    plain,
+    orders,
+    splits,
+    masked,
+    bf16,
+    not_finite,
+    other_num_ranks,
+)
 ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, many_steps, resume)
 
 

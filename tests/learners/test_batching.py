@@ -109,7 +109,10 @@ def test_responses_share_a_prompt_when_it_is_long():
     (row,) = rows_of(batch, everything(batch), Limits(1000, 8, linear_cost=768))
     assert row.num_tokens == 40 + 8 * 5
     assert len(rows_of(batch, everything(batch), Limits(1000, 8, linear_cost=0))) == 8
-    assert [len(r.responses) for r in rows_of(batch, everything(batch), Limits(60, 8, 768))] == [4, 4]
+    assert [len(r.responses) for r in rows_of(batch, everything(batch), Limits(60, 8, 768))] == [
+        4,
+        4,
+    ]
     assert [len(r.responses) for r in rows_of(batch, everything(batch), Limits(1000, 3, 768))] == [
         3,
         3,

@@ -1,7 +1,9 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
+from collections import namedtuple
 from pathlib import Path
 
 import pytest
@@ -73,6 +75,17 @@ def test_prune_keeps_the_newest_within_both_limits(tmp_path, max_num, max_bytes,
     assert {checkpoint_path.name for checkpoint_path in deleted} == {
         f"step_{step}" for step in (1, 2, 3, 4) if step not in kept
     }
+
+
+@pytest.mark.parametrize(("free", "raised"), [(0, OSError), (2**30, RuntimeError)])
+def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch, free, raised):
+    usage = namedtuple("usage", "total used free")(2**30, 2**30 - free, free)
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    with pytest.raises(raised) as caught, checkpoint.naming_a_full_disk(tmp_path):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+    if raised is OSError:
+        assert caught.value.errno == errno.ENOSPC
+        assert str(tmp_path) in str(caught.value)
 
 
 def test_a_killed_writer_leaves_the_last_checkpoint(tmp_path):

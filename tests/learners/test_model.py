@@ -1,5 +1,7 @@
 """Token log-probs against the whole model's logits, one response at a time."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,15 @@ from understand_r1_zero.args import ModelArgs
 from understand_r1_zero.types import Trajectory
 
 SHARED, APART = 1e9, 0.0
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """So little work is slower on two threads, and far slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +123,8 @@ def test_a_loaded_model_has_no_dropout(model, tmp_path):
 
 def test_models_with_a_sliding_window_share_no_prompts(model):
     assert can_share_prompts(model)
-    config = Qwen2Config(**{**model.config.to_dict(), "use_sliding_window": True, "sliding_window": 8})
+    config = Qwen2Config(
+        **{**model.config.to_dict(), "use_sliding_window": True, "sliding_window": 8}
+    )
     config._attn_implementation = "sdpa"
     assert not can_share_prompts(Qwen2ForCausalLM(config))

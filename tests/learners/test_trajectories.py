@@ -53,11 +53,7 @@ def test_unknown_verdicts_neither_teach_nor_shift_the_baseline():
 @pytest.mark.parametrize("ignore_no_eos", [True, False])
 def test_truncated_responses_are_masked_only_when_asked_and_count_in_the_baseline(ignore_no_eos):
     trajectories = to_trajectories(
-        [
-            group(
-                response(1.0, Status.CORRECT), response(0.0, Status.TRUNCATED, is_truncated=True)
-            )
-        ],
+        [group(response(1.0, Status.CORRECT), response(0.0, Status.TRUNCATED, is_truncated=True))],
         AlgorithmArgs(critic_type="drgrpo", ignore_no_eos=ignore_no_eos),
     )
     assert [t.advantage for t in trajectories] == [0.5, -0.5]

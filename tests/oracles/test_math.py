@@ -139,7 +139,7 @@ def test_every_gold_of_the_five_benchmarks_is_correct_against_itself(oracle: Mat
 
 @pytest.mark.slow
 def test_golds_of_other_problems_are_not_correct(oracle: MathOracle) -> None:
-    references = golds()[::15]
+    references = golds()[::30]
     responses = [rf"\boxed{{{reference[0]}}}" for reference in references]
     shifted = references[1:] + references[:1]
     verdicts, _ = oracle.get_reward(responses, responses, shifted)

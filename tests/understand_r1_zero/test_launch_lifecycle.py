@@ -10,10 +10,6 @@ from understand_r1_zero.launch import Cluster, Placement
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
-class Idle:
-    pass
-
-
 def test_an_address_where_no_cluster_answers_is_refused():
     with pytest.raises(ValueError, match=r"--ray_address 127\.0\.0\.1:1: no Ray cluster answers"):
         Cluster("127.0.0.1:1", bundles=[{"CPU": 1.0}]).__enter__()
@@ -22,7 +18,7 @@ def test_an_address_where_no_cluster_answers_is_refused():
 def test_nothing_stays_behind():
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     with Cluster(bundles=[{"CPU": 1.0}]) as started:
-        started.spawn("idle", Idle, Placement(0), {}).identify().result()
+        started.spawn("idle", "collections:Counter", Placement(0), {}).identify().result()
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         left = {p.pid for p in psutil.Process().children(recursive=True)} - before

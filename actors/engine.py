@@ -1,0 +1,287 @@
+"""The vLLM engine: the only file that imports vllm.
+
+One `AsyncLLM` here and its core in a child process. Written for vLLM 0.23 to 0.32.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from actors.lifeline import hold_on_to_parent
+from actors.samples import Sample, cut_after_stop
+from actors.versions import VersionLog
+from understand_r1_zero.types import Sampling, VersionSpan
+from understand_r1_zero.weights import write_safetensors
+
+# vLLM reads its variables while it is imported.
+os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+
+from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.v1.engine.async_llm import AsyncLLM
+from vllm.v1.executor.multiproc_executor import MultiprocExecutor
+from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+CPU_BLOCK_TOKENS = 32
+"""The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
+CPU_SEQUENCES = 512
+CPU_BATCHED_TOKENS = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """What an engine is started with.
+
+    On GPUs (`num_threads` 0) vLLM takes `gpu_memory_share` of each; on the CPU it computes with
+    `num_threads` threads and keeps keys and values in at most `max_cache_bytes`.
+    """
+
+    model: str
+    dtype: str
+    max_model_len: int
+    seed: int = 0
+    num_threads: int = 1
+    max_cache_bytes: int = 2**30
+    gpu_memory_share: float = 0.9
+    tensor_parallel_size: int = 1
+    enable_prefix_caching: bool = True
+    trust_remote_code: bool = False
+
+
+class CoreInOneProcess(UniProcExecutor):
+    """The model runs in the engine core's process, which ends with its parent."""
+
+    def _init_executor(self) -> None:
+        hold_on_to_parent()
+        super()._init_executor()
+
+
+class CoreWithWorkers(MultiprocExecutor):
+    """The model runs in a process a GPU; they end with the engine core, and that with its parent."""
+
+    def _init_executor(self) -> None:
+        hold_on_to_parent()
+        super()._init_executor()
+
+
+class Engine:
+    """Samples from the policy that was published last.
+
+    Belongs to the event loop that it is made in. Once the engine core has died, every method raises
+    vLLM's `EngineDeadError`.
+    """
+
+    def __init__(self, settings: EngineSettings) -> None:
+        self._llm = _start(settings)
+        self._tokenizer: Any = self._llm.get_tokenizer()
+        self._request_numbers = itertools.count()
+        self._versions = VersionLog()
+        # Whoever holds it is alone in adding requests or in pausing the scheduler.
+        self._entrance = asyncio.Lock()
+
+    async def generate(
+        self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str] = ()
+    ) -> list[Sample]:
+        """Sample `num_samples` responses to one prompt.
+
+        The ids include the end-of-sequence token, and text and ids the stop string that ended them.
+        """
+        async with self._entrance:
+            request = await self._add(prompt_token_ids, sampling, stop)
+        return await self._finish(request)
+
+    async def generate_together(
+        self, prompts: Sequence[tuple[np.ndarray, Sampling]], stop: Sequence[str] = ()
+    ) -> list[asyncio.Task[list[Sample]]]:
+        """Begin several prompts in one scheduler step, in order; the tasks give their responses.
+
+        With seeds, and nothing else in flight, the responses then depend on nothing but the prompts
+        and the policy, to the last bit: floating-point sums depend on what is computed together, and
+        so on what the cache holds, which is emptied first.
+        """
+        async with self._paused():
+            requests = [await self._add(ids, sampling, stop) for ids, sampling in prompts]
+        return [asyncio.create_task(self._finish(request)) for request in requests]
+
+    async def load_weights(self, version: int, weights: Mapping[str, np.ndarray]) -> str:
+        """Sample from new weights from now on; returns the checksum of what the model was fed.
+
+        Requests in flight go on with the tokens they have. Keys and values of the old policy are
+        forgotten, theirs too, so that every later log-prob is the new policy's alone.
+        """
+        async with self._paused():
+            # An anonymous file in memory: nothing stays behind, even if this process is killed.
+            with os.fdopen(os.memfd_create("weights"), "wb") as file:
+                write_safetensors(file, weights)
+                file.flush()
+                path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+                checksums = await self._llm.collective_rpc("receive_file", args=(path,))
+            return self._publish(version, checksums)
+
+    async def reset_prefix_cache(self) -> None:
+        """Forget all keys and values; requests in flight compute theirs again."""
+        async with self._paused():
+            pass
+
+    async def abort_all(self) -> None:
+        """Give up every request in flight; `generate` raises for each."""
+        await self._llm.abort(list(self._llm.output_processor.external_req_ids))
+
+    async def close(self) -> None:
+        """End the engine core; nothing can be asked any more."""
+        self._llm.shutdown()
+
+    async def _add(
+        self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str]
+    ) -> "_Request":
+        request_id = str(next(self._request_numbers))
+        # When vLLM meets a stop string it takes the request out a step or so later, as time will
+        # have it; where results must be reproducible the response is cut afterwards instead.
+        cut_after = tuple(stop) if sampling.seed is not None else ()
+        params = SamplingParams(
+            n=sampling.num_samples,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            max_tokens=sampling.max_tokens,
+            seed=sampling.seed,
+            stop=None if cut_after else list(stop),
+            include_stop_str_in_output=True,
+            detokenize=bool(stop) and not cut_after,
+            logprobs=0,
+            flat_logprobs=True,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        prompt: Any = {"type": "token", "prompt_token_ids": prompt_token_ids.tolist()}
+        outputs = await self._llm.add_request(request_id, prompt, params)
+        self._versions.open(request_id)
+        return _Request(request_id, outputs, params.detokenize, cut_after)
+
+    async def _finish(self, request: "_Request") -> list[Sample]:
+        try:
+            output = await request.outputs.get()
+        except BaseException:
+            self._versions.drop(request.id)
+            await self._llm.abort(request.id)
+            raise
+        completions = output.outputs
+        lengths = [len(completion.token_ids) for completion in completions]
+        spans = self._versions.close(request.id, lengths)
+        return [
+            self._sample(request, completion, spans[index])
+            for index, completion in enumerate(completions)
+        ]
+
+    def _sample(
+        self, request: "_Request", completion: Any, spans: tuple[VersionSpan, ...]
+    ) -> Sample:
+        if completion.finish_reason not in ("stop", "length"):
+            raise RuntimeError(f"request {request.id} ended with {completion.finish_reason!r}")
+        token_ids = np.array(completion.token_ids, np.int32)
+        sampler_logprobs = np.array(completion.logprobs.logprobs, np.float32)
+        assert len(token_ids) == len(sampler_logprobs)
+        text = completion.text if request.has_text else self._decode(token_ids)
+        is_truncated = completion.finish_reason == "length"
+        sample = Sample(text, token_ids, sampler_logprobs, is_truncated, spans)
+        return cut_after_stop(sample, request.cut_after, self._decode)
+
+    def _decode(self, token_ids: np.ndarray) -> str:
+        return self._tokenizer.decode(
+            token_ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
+    @asynccontextmanager
+    async def _paused(self) -> AsyncIterator[None]:
+        """Nothing is computed inside, no request enters, and the cache is empty.
+
+        After an error the engine stays paused: nobody knows what weights it holds.
+        """
+        core = self._llm.engine_core
+        async with self._entrance:
+            await core.pause_scheduler_async(mode="keep", clear_cache=True)
+            # What was sampled before is here, but perhaps not counted yet.
+            while not core.outputs_queue.empty():
+                await asyncio.sleep(0)
+            yield
+            await core.resume_scheduler_async()
+
+    def _publish(self, version: int, checksums: Sequence[str]) -> str:
+        if len(set(checksums)) != 1:
+            raise RuntimeError(f"the engine's workers were fed different weights: {checksums}")
+        num_tokens: dict[str, dict[int, int]] = {}
+        for state in self._llm.output_processor.request_states.values():
+            counts = num_tokens.setdefault(state.external_req_id, {})
+            counts[state.request_index] = state.detokenizer.num_output_tokens()
+        self._versions.publish(version, num_tokens)
+        return checksums[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """A request in the engine: where its output comes, and what is left to do with it."""
+
+    id: str
+    outputs: Any
+    has_text: bool
+    cut_after: tuple[str, ...]
+
+
+def _start(settings: EngineSettings) -> AsyncLLM:
+    # Outputs of one step are then counted together, without a pause in between.
+    os.environ["VLLM_V1_OUTPUT_PROC_CHUNK_SIZE"] = str(2**20)
+    is_cpu = settings.num_threads > 0
+    device = _cpu_arguments(settings) if is_cpu else _gpu_arguments(settings)
+    config = AsyncEngineArgs(
+        model=settings.model,
+        dtype=settings.dtype,
+        max_model_len=settings.max_model_len,
+        seed=settings.seed,
+        enable_prefix_caching=settings.enable_prefix_caching,
+        trust_remote_code=settings.trust_remote_code,
+        logprobs_mode="processed_logprobs",
+        worker_extension_cls="actors.receiver.WeightReceiver",
+        **device,
+    ).create_engine_config()
+    if is_cpu:
+        cache = config.cache_config
+        cache.kv_cache_memory_bytes = min(_cache_bytes(config), settings.max_cache_bytes)
+    return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+
+
+def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:
+    os.environ["OMP_NUM_THREADS"] = str(settings.num_threads)
+    return {
+        "enforce_eager": True,
+        "block_size": CPU_BLOCK_TOKENS,
+        "max_num_seqs": CPU_SEQUENCES,
+        "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, settings.max_model_len),
+        # With it a seeded request whose prompt is cut in two ends the engine ("gen.get_offset").
+        "enable_chunked_prefill": False,
+        # By name, vLLM would put a worker process between, for the sake of binding threads.
+        "distributed_executor_backend": CoreInOneProcess,
+    }
+
+
+def _gpu_arguments(settings: EngineSettings) -> dict[str, Any]:
+    width = settings.tensor_parallel_size
+    return {
+        "gpu_memory_utilization": settings.gpu_memory_share,
+        "tensor_parallel_size": width,
+        "distributed_executor_backend": CoreInOneProcess if width == 1 else CoreWithWorkers,
+    }
+
+
+def _cache_bytes(config: Any) -> int:
+    """What `CPU_SEQUENCES` of the longest responses would need."""
+    model, parallel = config.model_config, config.parallel_config
+    heads = model.get_num_layers(parallel) * model.get_num_kv_heads(parallel)
+    token = 2 * heads * model.get_head_size() * model.dtype.itemsize
+    blocks = -(-model.max_model_len // CPU_BLOCK_TOKENS)
+    return CPU_SEQUENCES * blocks * CPU_BLOCK_TOKENS * token

@@ -1,0 +1,81 @@
+"""The engine's side of a publication: takes in the new weights and tells what it was fed.
+
+vLLM mixes `WeightReceiver` into its worker (`worker_extension_cls`), in the engine's own process.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from torch import Tensor
+
+from understand_r1_zero.weights import Checksum, read_safetensors
+
+
+class Receipt:
+    """Stands before a vLLM model's `load_weights` and records every tensor that the model is fed."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._checksum = Checksum()
+        self._parameters = {name for name, _ in model.named_parameters()}
+        self._fed: set[str] = set()
+        self._loaded: set[str] = set()
+        self._load_weights = type(model).load_weights.__get__(model)
+        model.load_weights = self._record
+
+    def close(self) -> str:
+        """Step aside; returns the checksum of all that was fed.
+
+        Raises:
+            ValueError: some parameter, or a part of one, was not.
+        """
+        del self._model.load_weights
+        missing = self._parameters - self._loaded
+        for fused, parts in getattr(self._model, "packed_modules_mapping", {}).items():
+            for parameter in self._parameters:
+                missing |= _missing_parts(parameter, fused, parts, self._fed)
+        if missing:
+            raise ValueError(f"the publication lacks the weights of {', '.join(sorted(missing))}")
+        return self._checksum.hexdigest()
+
+    def _record(self, weights: Iterable[tuple[str, Tensor]], *args: Any, **kwargs: Any) -> Any:
+        loaded = self._load_weights(self._pass_on(weights), *args, **kwargs)
+        self._loaded |= self._parameters if loaded is None else set(loaded)
+        return loaded
+
+    def _pass_on(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        for name, tensor in weights:
+            self._checksum.add(name, tensor)
+            self._fed.add(name)
+            yield name, tensor
+
+
+class WeightReceiver:
+    """What `collective_rpc` calls on each worker to bring it new weights."""
+
+    model_runner: Any
+    reload_weights: Callable[..., None]
+    receipt: Receipt
+
+    def receive_file(self, path: str) -> str:
+        """Load a safetensors file; returns the checksum of what the model was fed."""
+        weights = read_safetensors(path)
+        self.begin_receiving()
+        self.reload_weights(weights_iterator=iter(weights.items()))
+        return self.end_receiving()
+
+    def begin_receiving(self) -> None:
+        """Before weights come by whatever way: record them."""
+        self.receipt = Receipt(self.model_runner.get_model())
+
+    def end_receiving(self) -> str:
+        """After they came: the checksum of what the model was fed since `begin_receiving`."""
+        return self.receipt.close()
+
+
+def _missing_parts(parameter: str, fused: str, parts: Iterable[str], fed: set[str]) -> set[str]:
+    """Checkpoint names that a fused parameter (`qkv_proj`) still needs when some of them were fed."""
+    if f".{fused}." not in parameter:
+        return set()
+    names = {parameter.replace(f".{fused}.", f".{part}.") for part in parts}
+    return names - fed if names & fed else set()
