@@ -62,6 +62,7 @@ class WeightReceiver:
         weights = read_safetensors(path)
         self.begin_receiving()
         self.reload_weights(weights_iterator=iter(weights.items()))
+        _repack_heads(self.model_runner.get_model())
         return self.end_receiving()
 
     def begin_receiving(self) -> None:
@@ -71,6 +72,18 @@ class WeightReceiver:
     def end_receiving(self) -> str:
         """After they came: the checksum of what the model was fed since `begin_receiving`."""
         return self.receipt.close()
+
+
+def _repack_heads(model: Any) -> None:
+    """Pack embeddings and heads anew on the CPU.
+
+    vLLM packs a copy of a head's matrix for its CPU kernels. A head that is tied to the embedding gets
+    the new matrix with it, but is never packed again: it would go on with the old policy's.
+    """
+    for module in model.modules():
+        is_packed = hasattr(module, "cpu_linear") and module.weight.numel() > 0
+        if is_packed and hasattr(module, "quant_method"):
+            module.quant_method.process_weights_after_loading(module)
 
 
 def _missing_parts(parameter: str, fused: str, parts: Iterable[str], fed: set[str]) -> set[str]:

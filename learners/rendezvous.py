@@ -7,8 +7,10 @@ from datetime import timedelta
 import torch.distributed
 from torch.distributed import TCPStore
 
-TIMEOUT = timedelta(minutes=60)
-"""A collective may wait this long: ranks reach an update together, but after slow rollouts."""
+COLLECTIVE_TIMEOUT = timedelta(minutes=60)
+"""Ranks may wait for each other this long: one may hold a much longer share, or write a checkpoint."""
+START_TIMEOUT = timedelta(minutes=10)
+"""Ranks start within this of one another."""
 
 
 def serve(host: str) -> TCPStore:
@@ -24,7 +26,7 @@ def serve(host: str) -> TCPStore:
         listener.getsockname()[1],
         is_master=True,
         wait_for_workers=False,
-        timeout=TIMEOUT,
+        timeout=START_TIMEOUT,
         master_listen_fd=listener.detach(),
     )
 
@@ -38,10 +40,10 @@ def join(store: TCPStore, rank: int, world_size: int, device: str) -> None:
         store=store,
         rank=rank,
         world_size=world_size,
-        timeout=TIMEOUT,
+        timeout=COLLECTIVE_TIMEOUT,
     )
 
 
 def connect(host: str, port: int) -> TCPStore:
     """Reach the store that rank 0 serves."""
-    return TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=TIMEOUT)
+    return TCPStore(host, port, is_master=False, wait_for_workers=False, timeout=START_TIMEOUT)
