@@ -17,7 +17,7 @@ from learners.group import LearnerGroup
 from learners.start import start_learners
 from learners.trajectories import to_trajectories
 from understand_r1_zero import cli
-from understand_r1_zero.alarms import check_first_step
+from understand_r1_zero.alarms import check_first_steps
 from understand_r1_zero.args import Args
 from understand_r1_zero.collect import Collector
 from understand_r1_zero.evaluate import evaluate
@@ -31,9 +31,11 @@ from understand_r1_zero.progress import Progress, Schedule
 from understand_r1_zero.recorder import Recorder
 from understand_r1_zero.run_directory import RunDirectory, write_atomic
 from understand_r1_zero.streaming import Interrupted
-from understand_r1_zero.tokenizer import load_tokenizer
+from understand_r1_zero.tokenizer import token_decoder
 
 INTERRUPTED = 130
+GATED_STEPS = 2
+"""The first step shows that both sides loaded one model, the second that publication works."""
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -122,9 +124,9 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
         trajectories = to_trajectories(groups, args.algorithm)
         with timer("update"):
             update = learners.update(trajectories, progress.step)
-        if progress.step == 0:
-            check_first_step(args.alarm, groups, learners, lambda i: load_tokenizer(args.model).decode([i]))
         metrics = actor_metrics(groups, collector.sampling, progress.version) | update
+        if progress.step < GATED_STEPS and metrics["actor/staleness_max"] == 0:
+            check_first_steps(args.alarm, groups, learners, token_decoder(args.model))
         progress.step += 1
         if schedule.publishes_at(progress.step):
             progress.version += 1

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -44,7 +44,7 @@ class EngineSettings:
     """
 
     model: str
-    dtype: str
+    dtype: Literal["float32", "bfloat16"]
     max_model_len: int
     seed: int = 0
     num_threads: int = 1
@@ -133,6 +133,11 @@ class Engine:
     async def abort_all(self) -> None:
         """Give up every request in flight; `generate` raises for each."""
         await self._llm.abort(list(self._llm.output_processor.external_req_ids))
+
+    @property
+    def is_dead(self) -> bool:
+        """The engine core has ended, by itself or by `close`."""
+        return self._llm.errored
 
     async def close(self) -> None:
         """End the engine core; nothing can be asked any more."""

@@ -1,13 +1,17 @@
-"""An actor: problems in, graded groups out."""
+"""The sampling actor: problems in, graded groups out. vLLM is imported only once it starts."""
 
 import asyncio
+import contextlib
+import itertools
+import os
+import sys
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import numpy as np
 
-from actors.engine import Engine, EngineSettings
 from actors.samples import Sample
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args
@@ -15,117 +19,166 @@ from understand_r1_zero.templates import load_template
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group, Problem, Response, Sampling, Status, Verdict
 
+GRADING_THREADS = 32
+"""Groups graded at once: an oracle may spend its time waiting, for a server or a deadline."""
+WATCH_S = 0.5
+
 
 class SamplingActor:
-    """Samples groups from the published policy and has the oracle grade them.
+    """One engine, one oracle, and the policy that was published last.
 
-    Groups are asked one a call, many calls at once: the engine batches them, and grading one overlaps
-    sampling the others. When the engine dies the process ends, so that whoever asked is told.
+    Any number of calls may be under way: groups are sampled together, and one is graded while others
+    are still sampled. The process ends when its engine does, so that it can be replaced.
 
     Args:
         args: all flags.
-        actor_index: of this actor; engines with different indices sample differently.
-        num_threads: CPU threads of the engine; 0: it runs on GPUs.
+        actor_index: position among the actors; each has a random stream of its own.
+        cores: positions among the cores this process may use, for it and its children; empty on GPUs.
     """
 
-    def __init__(self, args: Args, actor_index: int, num_threads: int) -> None:
+    def __init__(self, args: Args, actor_index: int, cores: tuple[int, ...] = ()) -> None:
         self._args = args
         self._actor_index = actor_index
-        self._num_threads = num_threads
-
-    async def start(self) -> None:
-        """Load the tokenizer, the oracle and the engine."""
-        args = self._args
+        self._cores = cores
         self._template = load_template(args.data.prompt_template)
-        self._oracle = load_oracle(args.oracle, self._template.extraction)
-        self._tokenizer = load_tokenizer(args.model)
-        longest = max(
-            args.sampling.generate_max_length, args.evaluation.eval_generate_max_length
-        )
-        self._engine = Engine(
-            EngineSettings(
-                model=args.model.pretrain,
-                dtype="bfloat16" if args.model.bf16 else "float32",
-                max_model_len=args.model.max_model_len or args.data.prompt_max_length + longest,
-                seed=args.run.seed + self._actor_index,
-                num_threads=self._num_threads,
-                gpu_memory_share=args.cluster.vllm_gpu_ratio,
-                tensor_parallel_size=args.cluster.num_gpus_per_actor,
-                enable_prefix_caching=args.sampling.enable_prefix_caching,
-                trust_remote_code=args.model.trust_remote_code,
-            )
-        )
+        self._num_groups = 0
+        self._num_tokens = 0
+
+    async def start(self) -> dict[str, float]:
+        """Load tokenizer, oracle and engine; returns how long that took."""
+        started_s = time.perf_counter()
+        if self._cores:
+            usable = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(0, {usable[core % len(usable)] for core in self._cores})
+        self._tokenizer = load_tokenizer(self._args.model)
+        self._oracle = load_oracle(self._args.oracle, self._template.extraction)
+        self._threads = ThreadPoolExecutor(GRADING_THREADS, "oracle")
+        from actors.start_engine import start_engine
+
+        self._engine = start_engine(self._args, self._actor_index, len(self._cores))
+        self._watch = asyncio.create_task(self._end_with_engine())
+        return {"start_s": time.perf_counter() - started_s, "pid": os.getpid()}
 
     async def sample(self, index: int, problem: Problem, sampling: Sampling) -> Group:
-        """Sample one group and grade it."""
-        prompt, token_ids = self._prompt(problem)
-        start_s = time.perf_counter()
-        samples = await self._engine.generate(token_ids, sampling, self._template.stop)
-        return await self._group(index, problem, prompt, token_ids, samples, start_s)
+        """One graded group; `index` is the caller's."""
+        asked = self._ask(index, problem)
+        with self._engine_or_end():
+            samples = await self._engine.generate(asked.token_ids, sampling, self._template.stop)
+        return await self._grade(asked, samples)
 
     async def sample_batch(self, items: Sequence[tuple[int, Problem, Sampling]]) -> list[Group]:
-        """Sample several groups that enter the engine together; see `Engine.generate_together`."""
-        prompts = [self._prompt(problem) for _, problem, _ in items]
-        start_s = time.perf_counter()
-        asked = [(ids, sampling) for (_, ids), (_, _, sampling) in zip(prompts, items, strict=True)]
-        tasks = await self._engine.generate_together(asked, self._template.stop)
+        """Several groups whose requests enter the engine together, in order.
 
-        async def finish(item: Any, prompt: Any, task: "asyncio.Task[list[Sample]]") -> Group:
-            return await self._group(item[0], item[1], *prompt, await task, start_s)
+        With seeds, and with nothing else being sampled, the responses follow from the items and the
+        policy alone, to the last bit.
+        """
+        asked = [self._ask(index, problem) for index, problem, _ in items]
+        prompts = [(each.token_ids, item[2]) for each, item in zip(asked, items, strict=True)]
 
-        return list(await asyncio.gather(*map(finish, items, prompts, tasks)))
+        async def follow(asked: "_Asked", samples: "asyncio.Task[list[Sample]]") -> Group:
+            return await self._grade(asked, await samples)
+
+        with self._engine_or_end():
+            tasks = await self._engine.generate_together(prompts, self._template.stop)
+            pairs = zip(asked, tasks, strict=True)
+            return await asyncio.gather(*itertools.starmap(follow, pairs))
 
     async def load_weights(self, version: int, weights: Mapping[str, np.ndarray]) -> str:
-        """Sample from new weights; returns the checksum of what the engine was fed."""
-        return await self._engine.load_weights(version, weights)
+        """Sample from new weights from now on; returns the checksum of what the engine was fed."""
+        with self._engine_or_end():
+            return await self._engine.load_weights(version, weights)
+
+    async def reset_prefix_cache(self) -> None:
+        """Forget the keys and values of all prompts."""
+        with self._engine_or_end():
+            await self._engine.reset_prefix_cache()
+
+    async def statistics(self) -> dict[str, float]:
+        """Groups and response tokens since the start."""
+        return {"groups": float(self._num_groups), "tokens": float(self._num_tokens)}
 
     async def shutdown(self) -> None:
-        """End the engine."""
+        """End the engine and the oracle; calls under way fail."""
+        self._watch.cancel()
         await self._engine.close()
+        getattr(self._oracle, "close", lambda: None)()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _prompt(self, problem: Problem) -> tuple[str, np.ndarray]:
+    def _ask(self, index: int, problem: Problem) -> "_Asked":
         prompt = self._template.render(problem.text, self._tokenizer)
-        return prompt, np.array(self._tokenizer(prompt).input_ids, np.int32)
+        token_ids = np.array(self._tokenizer(prompt).input_ids, np.int32)
+        return _Asked(index, problem, prompt, token_ids, time.perf_counter())
 
-    async def _group(
-        self,
-        index: int,
-        problem: Problem,
-        prompt: str,
-        prompt_token_ids: np.ndarray,
-        samples: Sequence[Sample],
-        start_s: float,
-    ) -> Group:
-        generated_s = time.perf_counter()
-        verdicts = await asyncio.to_thread(self._judge, problem, samples)
+    async def _grade(self, asked: "_Asked", samples: Sequence[Sample]) -> Group:
+        sampled_s = time.perf_counter()
+        loop = asyncio.get_running_loop()
+        texts = [sample.text for sample in samples if not sample.is_truncated]
+        judge = self._judge
+        graded = iter(await loop.run_in_executor(self._threads, judge, asked.problem, texts))
+        truncated = Verdict(self._args.oracle.non_stop_fixed_reward, Status.TRUNCATED)
         responses = tuple(
             Response(
-                sample.text,
-                sample.token_ids,
-                sample.sampler_logprobs,
-                sample.is_truncated,
-                sample.version_spans,
-                verdict,
+                text=sample.text,
+                token_ids=sample.token_ids,
+                sampler_logprobs=sample.sampler_logprobs,
+                is_truncated=sample.is_truncated,
+                version_spans=sample.version_spans,
+                verdict=truncated if sample.is_truncated else next(graded),
             )
-            for sample, verdict in zip(samples, verdicts, strict=True)
+            for sample in samples
         )
+        self._num_groups += 1
+        self._num_tokens += sum(len(response.token_ids) for response in responses)
         return Group(
-            index=index,
-            problem=problem,
-            prompt=prompt,
-            prompt_token_ids=prompt_token_ids,
+            index=asked.index,
+            problem=asked.problem,
+            prompt=asked.prompt,
+            prompt_token_ids=asked.token_ids,
             responses=responses,
-            generate_s=generated_s - start_s,
-            grade_s=time.perf_counter() - generated_s,
+            generate_s=sampled_s - asked.at_s,
+            grade_s=time.perf_counter() - sampled_s,
         )
 
-    def _judge(self, problem: Problem, samples: Sequence[Sample]) -> list[Verdict]:
-        """The oracle judges what is finished; a truncated response has its fixed reward."""
-        finished = [sample.text for sample in samples if not sample.is_truncated]
-        gold = problem.answers[0] if len(problem.answers) == 1 else problem.answers
+    def _judge(self, problem: Problem, texts: Sequence[str]) -> list[Verdict]:
+        if not texts:
+            return []
+        golds = problem.answers[0] if len(problem.answers) == 1 else problem.answers
         rewards, _ = self._oracle.get_reward(
-            [problem.text] * len(finished), finished, [gold] * len(finished)
+            [problem.text] * len(texts), list(texts), [golds] * len(texts), len(texts)
         )
-        judged = iter(map(as_verdict, rewards))
-        cut = Verdict(self._args.oracle.non_stop_fixed_reward, Status.TRUNCATED)
-        return [cut if sample.is_truncated else next(judged) for sample in samples]
+        if len(rewards) != len(texts):
+            raise ValueError(
+                f"--oracle {self._args.oracle.oracle} returned {len(rewards)} rewards for "
+                f"{len(texts)} responses; get_reward must return one of each"
+            )
+        return [as_verdict(reward) for reward in rewards]
+
+    @contextlib.contextmanager
+    def _engine_or_end(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if self._engine.is_dead:
+                _end("the engine died")
+
+    async def _end_with_engine(self) -> None:
+        # A call that waits for the engine core does not hear of its death.
+        while not self._engine.is_dead:
+            await asyncio.sleep(WATCH_S)
+        _end("the engine died")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One problem on its way through the engine, since `at_s`."""
+
+    index: int
+    problem: Problem
+    prompt: str
+    token_ids: np.ndarray
+    at_s: float
+
+
+def _end(reason: str) -> None:
+    print(f"this actor ends: {reason}", file=sys.stderr, flush=True)
+    os._exit(1)

@@ -16,13 +16,14 @@ def start_actors(
 
     Each actor's output goes to `logs/<name>.log`, a replacement's behind its predecessor's.
     """
+
     def spawn(index: int) -> RemoteProcess:
         process = plan.actors[index]
         return cluster.spawn(
             process.name,
             "actors.sampling:SamplingActor",
             Placement(process.bundle, process.gpu_share, {}),
-            {"args": args, "actor_index": index, "num_threads": len(process.cores)},
+            {"args": args, "actor_index": index, "cores": process.cores},
             logs / f"{process.name}.log",
             is_concurrent=True,
         )

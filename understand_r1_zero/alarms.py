@@ -192,7 +192,7 @@ def check_logprob_gap(gap: float, worst: Sequence[TokenGap], limit: float) -> No
         for token in worst
     )
     raise RuntimeError(
-        f"sampler and learner disagree by {gap:.2e} nats a token before the first update "
+        f"sampler and learner disagree by {gap:.2e} nats a token on one policy version "
         f"(--max_logprob_gap {limit:g}); the worst tokens:\n{table}\n"
         "check that both load the same weights (--pretrain), in the same precision (--bf16 needs "
         "--max_logprob_gap of about 0.05), and apply the same --temperature, --top_p and --top_k"
@@ -211,17 +211,20 @@ class FirstUpdate(Protocol):
         ...
 
 
-def check_first_step(
+def check_first_steps(
     args: AlarmArgs, groups: Sequence[Group], learners: FirstUpdate, decode: Callable[[int], str]
 ) -> None:
-    """The gates at step 0: sampler and learner see one policy, and the first update is on-policy.
+    """The gates of the first steps: sampler and learner see one policy, and updates are on-policy.
+
+    Before the first update this proves that both loaded the same model; before the second, that a
+    published policy is what actors sample from.
 
     Raises RuntimeError as `check_logprob_gap` and `check_first_update` do.
     """
     responses = [response for group in groups for response in group.responses]
+    sampler = np.concatenate([response.sampler_logprobs for response in responses])
     old_logprobs = learners.old_logprobs()
-    sampler_logprobs = [response.sampler_logprobs for response in responses]
-    gap = float(np.abs(np.concatenate(sampler_logprobs) - np.concatenate(old_logprobs)).mean())
+    gap = float(np.abs(sampler - np.concatenate(old_logprobs)).mean())
     if args.max_logprob_gap > 0 and not gap <= args.max_logprob_gap:
         worst = worst_tokens(responses, old_logprobs, decode)
         check_logprob_gap(gap, worst, args.max_logprob_gap)

@@ -9,7 +9,9 @@ from typing import Literal
 
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
-DEMO_PROMPT_DATA = "reasoning_gym:chain_sum?min_terms=2&max_terms=4&min_digits=1&max_digits=2&size=20000"
+DEMO_PROMPT_DATA = (
+    "reasoning_gym:chain_sum?min_terms=2&max_terms=4&min_digits=1&max_digits=2&size=20000"
+)
 """Sums of two to four numbers: what the demo trains on."""
 DEMO_EVAL_DATA = ",".join(
     f"sum_{terms}=reasoning_gym:chain_sum?min_terms={terms}&max_terms={terms}"

@@ -33,7 +33,7 @@ DESCRIPTION = """Reinforcement learning for mathematical reasoning. Without flag
 Dashes and underscores are alike. Flags override the recipe of --config, a TOML file whose keys are
 flag names; relative paths are relative to the current directory."""
 
-NOT_IN_RECIPES = ("config", "dry_run", "resume", "rnd_seed")
+NOT_IN_RECIPES = ("config", "dry_run", "resume", "rnd_seed", "save_path")
 """Flags of one invocation; a resolved config.toml holds the drawn seed instead of rnd_seed."""
 
 LEGACY_REASONS = {

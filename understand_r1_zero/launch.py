@@ -120,7 +120,6 @@ class Cluster:
     def __enter__(self) -> "Cluster":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-        logging.getLogger("ray").setLevel(logging.ERROR)
         if self._address:
             self._connect()
         else:
@@ -163,7 +162,7 @@ class Cluster:
         import ray
         from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
-        handle = (
+        handle: Any = (
             ray.remote(_ConcurrentHost if is_concurrent else _Host)
             .options(
                 num_cpus=0,
@@ -191,6 +190,7 @@ class Cluster:
     def _start_private(self) -> None:
         # Without this Ray resolves loopback to the machine's address and listens on all interfaces.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
         import ray
 
         resources: dict[str, float] = {}
@@ -203,7 +203,7 @@ class Cluster:
             num_gpus=round(resources["GPU"]) if "GPU" in resources else None,
             include_dashboard=False,
             log_to_driver=False,
-            logging_level="error",
+            logging_level=logging.ERROR,
             configure_logging=False,
         )
 
@@ -225,7 +225,7 @@ class Cluster:
             ray.init(
                 address=self._address,
                 log_to_driver=False,
-                logging_level="error",
+                logging_level=logging.ERROR,
                 configure_logging=False,
             )
         except ConnectionError as error:

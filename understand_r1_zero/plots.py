@@ -1,7 +1,6 @@
-"""The run in six pictures, drawn from metrics.jsonl alone: `python -m understand_r1_zero.plots DIR`."""
+"""The run in six pictures, drawn from metrics.jsonl alone; `python -m understand_r1_zero plots DIR`."""
 
 import io
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -187,14 +186,3 @@ def time_plot(rows: Rows) -> "Figure | None":
 
 def _drawable(lines: Sequence[Line]) -> list[Line]:
     return [line for line in lines if len(line.steps)]
-
-
-def _main() -> None:
-    if len(sys.argv) != 2:
-        raise SystemExit("usage: python -m understand_r1_zero.plots RUN_DIR")
-    for file in draw_plots(Path(sys.argv[1])):
-        print(file)
-
-
-if __name__ == "__main__":
-    _main()

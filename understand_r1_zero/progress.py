@@ -58,4 +58,6 @@ class Schedule:
     def saves_at(self, step: int) -> bool:
         """A checkpoint is taken every so often, and after the last step."""
         every = self._save_steps
-        return step == self.num_steps or (every > 0 and step >= self._save_from and step % every == 0)
+        return step == self.num_steps or (
+            every > 0 and step >= self._save_from and step % every == 0
+        )

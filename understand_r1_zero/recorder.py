@@ -69,7 +69,9 @@ class Recorder:
         commands = {}
         if model is not None:
             paths["model"] = str(model)
-            commands["resume"] = f"python train_zero_math.py --resume {self._run.path} --max_steps N"
+            commands["resume"] = (
+                f"python train_zero_math.py --resume {self._run.path} --max_steps N"
+            )
             commands["evaluate"] = (
                 f"python -m understand_r1_zero evaluate --config {self._run.config} "
                 f"--pretrain {model}"

@@ -1,6 +1,7 @@
 """The policy's tokenizer, loaded when first needed: importing transformers takes seconds."""
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 from understand_r1_zero.args import ModelArgs
@@ -23,3 +24,8 @@ def load_tokenizer(model: ModelArgs) -> Any:
         raise ValueError(
             f"--pretrain {model.pretrain} has no tokenizer that can be loaded: {reason}"
         ) from error
+
+
+def token_decoder(model: ModelArgs) -> Callable[[int], str]:
+    """Token id to text; loads the tokenizer at the first token."""
+    return lambda token_id: load_tokenizer(model).decode([token_id])

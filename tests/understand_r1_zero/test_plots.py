@@ -104,7 +104,7 @@ def test_time_shares_cover_the_whole_step():
 
 def test_command_line(tmp_path: Path):
     write(tmp_path, rows(2))
-    command = [sys.executable, "-m", "understand_r1_zero.plots", str(tmp_path)]
+    command = [sys.executable, "-m", "understand_r1_zero", "plots", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 6

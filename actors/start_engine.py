@@ -1,0 +1,56 @@
+"""From the flags to a running engine."""
+
+import gc
+from typing import TYPE_CHECKING
+
+import psutil
+from transformers import AutoConfig
+
+from understand_r1_zero.args import Args
+from understand_r1_zero.memory import longest_sequence
+
+if TYPE_CHECKING:
+    from actors.engine import Engine
+
+
+def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
+    """Start the engine of one actor, on `num_cores` cores, or on its GPUs if there are none."""
+    # Importing vLLM makes a million objects that stay: the collector need not look at them.
+    gc.disable()
+    from actors.engine import Engine, EngineSettings
+
+    gc.freeze()
+    gc.enable()
+    num_actors = max(1, args.cluster.num_actors)
+    return Engine(
+        EngineSettings(
+            model=args.model.pretrain,
+            dtype="bfloat16" if args.model.bf16 else "float32",
+            max_model_len=context_tokens(args),
+            seed=(args.run.seed + actor_index) % 2**32,
+            num_threads=num_cores,
+            max_cache_bytes=psutil.virtual_memory().available // (4 * num_actors),
+            gpu_memory_share=args.cluster.vllm_gpu_ratio,
+            tensor_parallel_size=args.cluster.num_gpus_per_actor,
+            enable_prefix_caching=args.sampling.enable_prefix_caching,
+            trust_remote_code=args.model.trust_remote_code,
+        )
+    )
+
+
+def context_tokens(args: Args) -> int:
+    """The longest prompt and response together, or as much of it as the model takes.
+
+    Raises:
+        ValueError: `--max_model_len` is more than the model takes.
+    """
+    config = AutoConfig.from_pretrained(
+        args.model.pretrain, trust_remote_code=args.model.trust_remote_code
+    ).get_text_config()
+    limit = getattr(config, "max_position_embeddings", None) or longest_sequence(args)
+    if args.model.max_model_len > limit:
+        raise ValueError(
+            f"--max_model_len must be at most {limit}, which {args.model.pretrain} takes, got "
+            f"{args.model.max_model_len}"
+        )
+    return min(longest_sequence(args), limit)

@@ -1,0 +1,43 @@
+"""Commands beside training: `python -m understand_r1_zero COMMAND [flags]`."""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
+
+  evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
+  plots      Draw a run's plots again: plots RUN_DIRECTORY
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one command; returns the exit status."""
+    commands: dict[str, Callable[[Sequence[str]], int]] = {"evaluate": _evaluate, "plots": _plots}
+    command = commands.get(argv[0]) if argv else None
+    if command is None:
+        print(USAGE, end="", file=sys.stderr if argv and argv[0] != "--help" else sys.stdout)
+        return 2 if argv and argv[0] not in ("--help", "-h") else 0
+    return command(argv[1:])
+
+
+def _evaluate(argv: Sequence[str]) -> int:
+    from actors.offline import evaluate_offline
+    from understand_r1_zero import cli
+
+    return evaluate_offline(cli.parse(argv))
+
+
+def _plots(argv: Sequence[str]) -> int:
+    from understand_r1_zero.plots import draw_plots
+
+    if len(argv) != 1:
+        print("usage: python -m understand_r1_zero plots RUN_DIRECTORY", file=sys.stderr)
+        return 2
+    for file in draw_plots(Path(argv[0])):
+        print(file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
