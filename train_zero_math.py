@@ -23,7 +23,7 @@ from understand_r1_zero.collect import Collector
 from understand_r1_zero.evaluate import evaluate
 from understand_r1_zero.fleet import Fleet
 from understand_r1_zero.interrupt import stop_on_signals
-from understand_r1_zero.launch import Cluster
+from understand_r1_zero.launch import Cluster, process_ids
 from understand_r1_zero.metrics import actor_metrics
 from understand_r1_zero.plan import plan
 from understand_r1_zero.problems import Problems, load_run_problems
@@ -86,12 +86,16 @@ def train(args: Args, run: RunDirectory) -> int:
         with recorder.timer("start"):
             address = args.cluster.ray_address
             cluster = stack.enter_context(Cluster(address, bundles=planned.bundles))
-            fleet = start_actors(cluster, planned, args, run.logs, should_stop)
+            warn = recorder.console.warn
+            fleet = start_actors(
+                cluster, planned, args, run.logs, warn=warn, should_stop=should_stop
+            )
             stack.callback(fleet.shutdown)
             learners = start_learners(cluster, planned, args, run.logs)
             stack.callback(learners.kill)
             fleet.wait_until_ready()
             learners.wait_until_ready()
+        run.write_processes(process_ids([*fleet.groups.processes, *learners.ranks]))
         if args.run.resume:
             learners.load(Path(args.run.resume))
             run.truncate_after(progress.step)

@@ -24,6 +24,7 @@ os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
 from vllm.engine.arg_utils import AsyncEngineArgs
+from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
@@ -150,24 +151,28 @@ class Engine:
         # When vLLM meets a stop string it takes the request out a step or so later, as time will
         # have it; where results must be reproducible the response is cut afterwards instead.
         cut_after = tuple(stop) if sampling.seed is not None else ()
-        params = SamplingParams(
-            n=sampling.num_samples,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.max_tokens,
-            seed=sampling.seed,
-            stop=None if cut_after else list(stop),
-            include_stop_str_in_output=True,
-            detokenize=bool(stop) and not cut_after,
-            logprobs=0,
-            flat_logprobs=True,
-            output_kind=RequestOutputKind.FINAL_ONLY,
-        )
+        has_text = bool(stop) and not cut_after
         prompt: Any = {"type": "token", "prompt_token_ids": prompt_token_ids.tolist()}
-        outputs = await self._llm.add_request(request_id, prompt, params)
+        try:
+            params = SamplingParams(
+                n=sampling.num_samples,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                max_tokens=sampling.max_tokens,
+                seed=sampling.seed,
+                stop=list(stop) if has_text else None,
+                include_stop_str_in_output=True,
+                detokenize=has_text,
+                logprobs=0,
+                flat_logprobs=True,
+                output_kind=RequestOutputKind.FINAL_ONLY,
+            )
+            outputs = await self._llm.add_request(request_id, prompt, params)
+        except VLLMValidationError as error:
+            raise ValueError(str(error)) from error
         self._versions.open(request_id)
-        return _Request(request_id, outputs, params.detokenize, cut_after)
+        return _Request(request_id, outputs, has_text, cut_after)
 
     async def _finish(self, request: "_Request") -> list[Sample]:
         try:
@@ -222,6 +227,7 @@ class Engine:
             raise RuntimeError(f"the engine's workers were fed different weights: {checksums}")
         num_tokens: dict[str, dict[int, int]] = {}
         for state in self._llm.output_processor.request_states.values():
+            assert state.detokenizer is not None
             counts = num_tokens.setdefault(state.external_req_id, {})
             counts[state.request_index] = state.detokenizer.num_output_tokens()
         self._versions.publish(version, num_tokens)

@@ -35,7 +35,14 @@ def evaluate_offline(args: Args) -> int:
             stack.callback(console.close)
             address = args.cluster.ray_address
             cluster = stack.enter_context(Cluster(address, bundles=planned.bundles))
-            fleet = start_actors(cluster, planned, args, run.logs, threading.Event())
+            fleet = start_actors(
+                cluster,
+                planned,
+                args,
+                run.logs,
+                warn=console.warn,
+                should_stop=threading.Event(),
+            )
             stack.callback(fleet.shutdown)
             fleet.wait_until_ready()
             evaluations = evaluate(args, benchmarks, fleet.groups, console.progress)

@@ -1,6 +1,7 @@
 """Starting the sampling processes where the plan puts them."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from understand_r1_zero.args import Args
@@ -10,11 +11,18 @@ from understand_r1_zero.plan import Plan
 
 
 def start_actors(
-    cluster: Cluster, plan: Plan, args: Args, logs: Path, should_stop: threading.Event
+    cluster: Cluster,
+    plan: Plan,
+    args: Args,
+    logs: Path,
+    *,
+    warn: Callable[[str], None],
+    should_stop: threading.Event,
 ) -> Fleet:
     """Start every actor; `wait_until_ready` waits for their models.
 
-    Each actor's output goes to `logs/<name>.log`, a replacement's behind its predecessor's.
+    Each actor's output goes to `logs/<name>.log`, a replacement's behind its predecessor's;
+    `warn` is told of each death, and `should_stop` ends any wait for groups.
     """
 
     def spawn(index: int) -> RemoteProcess:
@@ -32,5 +40,6 @@ def start_actors(
         spawn,
         len(plan.actors),
         max_restarts=args.cluster.max_actor_restarts,
+        warn=warn,
         should_stop=should_stop,
     )

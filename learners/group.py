@@ -21,10 +21,10 @@ class LearnerGroup:
 
     def __init__(self, cluster: Cluster, ranks: Sequence[RemoteProcess]) -> None:
         self._cluster = cluster
-        self._ranks = list(ranks)
-        host, _ = self._ranks[0].identify().result()
-        port = self._ranks[0].submit("listen", host).result()
-        self._starting = [rank.submit("start", host, port) for rank in self._ranks]
+        self.ranks = list(ranks)
+        host, _ = self.ranks[0].identify().result()
+        port = self.ranks[0].submit("listen", host).result()
+        self._starting = [rank.submit("start", host, port) for rank in self.ranks]
 
     def wait_until_ready(self) -> None:
         """Wait until every rank has loaded the model."""
@@ -36,17 +36,17 @@ class LearnerGroup:
 
     def old_logprobs(self) -> list[np.ndarray]:
         """float32 (T,) of each trajectory of the last update, in nats, before it."""
-        return self._ranks[0].submit("old_logprobs").result()
+        return self.ranks[0].submit("old_logprobs").result()
 
     def first_step_metrics(self) -> dict[str, float]:
         """Metrics of the first optimizer step of the last update."""
-        return self._ranks[0].submit("first_step_metrics").result()
+        return self.ranks[0].submit("first_step_metrics").result()
 
     def publication(self, version: int) -> Publication:
         """The current policy in shared memory, with the checksum of what was put there."""
-        weights, checksum = self._ranks[0].submit_shared("publication")
+        weights, checksum = self.ranks[0].submit_shared("publication")
         # ZeRO-3 gathers every parameter over all ranks.
-        others = [rank.submit("publication") for rank in self._ranks[1:]]
+        others = [rank.submit("publication") for rank in self.ranks[1:]]
         return Publication(version, weights, _first([checksum, *others]))
 
     def save(self, directory: Path) -> None:
@@ -59,11 +59,11 @@ class LearnerGroup:
 
     def kill(self) -> None:
         """End every rank's process."""
-        for rank in self._ranks:
+        for rank in self.ranks:
             rank.kill()
 
     def _call(self, method: str, *args: Any) -> Any:
-        return _first([rank.submit(method, *args) for rank in self._ranks])
+        return _first([rank.submit(method, *args) for rank in self.ranks])
 
 
 def _first(futures: "Sequence[Future[Any]]") -> Any:

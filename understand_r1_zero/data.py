@@ -161,7 +161,7 @@ def _after_hashes(text: str) -> str:
 
 
 def _parse_list_of_texts(text: str) -> list[str] | None:
-    """The members of a Python list of texts; None for anything else, such as the interval [1, 2]."""
+    """The members of a Python list of texts; None for anything else, such as an interval [1, 2]."""
     if not text.startswith("["):
         return None
     try:

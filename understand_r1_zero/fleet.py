@@ -26,8 +26,7 @@ class Fleet:
     Args:
         spawn: starts the process of the actor at a position.
         num_actors: how many.
-        max_restarts: see `GroupStream`.
-        should_stop: see `GroupStream`.
+        max_restarts, warn, should_stop: see `GroupStream`.
     """
 
     def __init__(
@@ -36,6 +35,7 @@ class Fleet:
         num_actors: int,
         *,
         max_restarts: int,
+        warn: Callable[[str], None],
         should_stop: threading.Event,
     ) -> None:
         self._spawn = spawn
@@ -43,7 +43,11 @@ class Fleet:
         processes = [spawn(index) for index in range(num_actors)]
         self._starting = [process.submit("start") for process in processes]
         self.groups = GroupStream(
-            processes, self._respawn, max_restarts=max_restarts, should_stop=should_stop
+            processes,
+            self._respawn,
+            max_restarts=max_restarts,
+            warn=warn,
+            should_stop=should_stop,
         )
 
     def wait_until_ready(self) -> list[Any]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from understand_r1_zero.protocols import Process
+
 CONNECT_TIMEOUT_S = 5.0
 MAX_CONCURRENCY = 10_000
 """Calls under way at once in one process, at most."""
@@ -103,6 +105,12 @@ class RemoteProcess:
 
         ref.future().add_done_callback(copy)
         return outer
+
+
+def process_ids(processes: Sequence[Process]) -> dict[str, int]:
+    """The process id of each process, by name."""
+    identities = [process.identify() for process in processes]
+    return {p.name: found.result()[1] for p, found in zip(processes, identities, strict=True)}
 
 
 class Cluster:

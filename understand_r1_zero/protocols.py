@@ -56,6 +56,10 @@ class Process(Protocol):
         """Call a method there; the future carries its result or its exception."""
         ...
 
+    def identify(self) -> "Future[tuple[str, int]]":
+        """Address of its node, and its process id there."""
+        ...
+
     def kill(self) -> None:
-        """End the process and its children now."""
+        """End the process now, without its consent."""
         ...

@@ -174,6 +174,10 @@ class RunDirectory:
         )
         return path
 
+    def write_processes(self, process_ids: Mapping[str, int]) -> None:
+        """Write `logs/processes.json`: which process is which, for those who watch or profile them."""
+        write_atomic(self.logs / "processes.json", json.dumps(process_ids, indent=2))
+
     def write_crash(self, text: str) -> Path:
         """Write the traceback that ended the run to `logs/crash.txt`, over an older one."""
         path = self.logs / "crash.txt"

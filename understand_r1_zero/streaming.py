@@ -64,6 +64,7 @@ class GroupStream:
         processes: the running actors.
         respawn: starts a replacement for the actor at a position, ready to sample.
         max_restarts: deaths in a row, with no finished group between them, that end the run.
+        warn: told of each death, in one line.
         should_stop: polled while waiting; when it is set, waiting raises `Interrupted`.
     """
 
@@ -73,8 +74,10 @@ class GroupStream:
         respawn: Callable[[int], Process],
         *,
         max_restarts: int,
+        warn: Callable[[str], None],
         should_stop: threading.Event,
     ) -> None:
+        self._warn = warn
         self._slots = [_Slot(process) for process in processes]
         self._respawn = respawn
         self._max_restarts = max_restarts
@@ -151,6 +154,7 @@ class GroupStream:
                 f"(--max_actor_restarts {self._max_restarts}); the last: {error}; see logs/"
             ) from error
         lost, slot.running = list(slot.running), {}
+        self._warn(f"{error}; starting another and asking for its {len(lost)} calls again")
         slot.process = self._respawn(self._slots.index(slot))
         self.restarts += 1
         for call in lost:

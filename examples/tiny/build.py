@@ -1,175 +1,185 @@
 """Build the bundled tiny base model from nothing: `python examples/tiny/build.py [--out DIR]`.
 
-A Qwen2 of under a million parameters is pre-trained on synthetic homework: sums like those of
+A Qwen2 of half a million parameters is pre-trained on synthetic homework: sums like those of
 reasoning_gym's `chain_sum`, answered by many kinds of pupils. Few of them both work in steps and box
-the answer, so the model knows how to solve the problems but seldom does: reinforcement learning has
-something to bring out. README.md beside this file says what that does and does not show.
+the answer, so the model can solve the problems but seldom does: reinforcement learning has something
+to bring out. README.md beside this file says what that shows, and what it does not.
 """
 
+import argparse
+import itertools
+import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import reasoning_gym
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GenerationConfig, PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+import torch
+from tokenizers import AddedToken, pre_tokenizers, trainers
+from torch.nn import functional
+from transformers import GenerationConfig, Qwen2Config, Qwen2ForCausalLM
+from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 
-TEMPLATE = (
-    "<|im_start|>system\nPlease reason step by step, and put your final answer within \\boxed{}."
-    "<|im_end|>\n<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
-)
-QUESTION = "State the final answer to the following arithmetic problem: {expression} ="
-END = "<|im_end|>"
-SPECIAL = ["<|endoftext|>", "<|im_start|>", END]
+from understand_r1_zero.templates import INSTRUCTION, WORKED_EXAMPLES, render_qwen_math
+
+END_OF_TEXT, START, END = SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
+STEM = "State the final answer to the following arithmetic problem: "
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-BENCHMARKS = {f"sum_{n}": {"min_terms": n, "max_terms": n, "seed": 1000 + n} for n in (2, 3, 4)}
-BENCHMARK = {"min_digits": 2, "max_digits": 2, "size": 150}
+BENCHMARKS = {
+    f"sum_{count}": {
+        "min_terms": count,
+        "max_terms": count,
+        "min_digits": 2,
+        "max_digits": 2,
+        "seed": 1000 + count,
+        "size": 150,
+    }
+    for count in (2, 3, 4)
+}
+MAX_RESPONSE = 64
+BATCH = 64
 
 
 @dataclass(frozen=True)
 class Sum:
-    """A sum of signed terms, and the running totals after each."""
+    """A sum of signed terms."""
 
     terms: tuple[int, ...]
 
     @property
+    def answer(self) -> int:
+        """The exact sum."""
+        return sum(self.terms)
+
+    @property
     def expression(self) -> str:
         """As `chain_sum` writes it: `12 + 34 - 5`."""
-        return str(self.terms[0]) + "".join(map(operation, self.terms[1:]))
+        rest = (f" {'-' if term < 0 else '+'} {abs(term)}" for term in self.terms[1:])
+        return str(self.terms[0]) + "".join(rest)
 
     @property
     def lines(self) -> list[str]:
-        """One running total a line: `12 + 34 = 46`, `46 - 5 = 41`."""
-        lines, total = [], self.terms[0]
-        for term in self.terms[1:]:
-            lines.append(f"{total}{operation(term)} = {total + term}")
-            total += term
-        return lines
-
-
-def operation(term: int) -> str:
-    """` + 5` or ` - 5`."""
-    return f" {'-' if term < 0 else '+'} {abs(term)}"
+        """One running total a line: `12+34=46`, `46-5=41`."""
+        totals = list(itertools.accumulate(self.terms))
+        steps = zip(totals, self.terms[1:], totals[1:], strict=False)
+        return [f"{before}{term:+d}={after}" for before, term, after in steps]
 
 
 def draw_sum(rng: random.Random) -> Sum:
     """Two to four terms, mostly of two digits."""
-    digits = 1 if rng.random() < 0.15 else 2
-    lowest, highest = (0, 9) if digits == 1 else (10, 99)
-    count = rng.choice((2, 3, 3, 4, 4))
-    first, *rest = (rng.randint(lowest, highest) for _ in range(count))
+    lowest, highest = (0, 9) if rng.random() < 0.15 else (10, 99)
+    first, *rest = (rng.randint(lowest, highest) for _ in range(rng.choice((2, 3, 3, 4, 4))))
     return Sum((first, *(rng.choice((1, -1)) * term for term in rest)))
 
 
 def answer_in_steps(problem: Sum, rng: random.Random) -> str:
-    """A careful pupil: every step on its line, the answer in a box."""
-    return "\n".join(problem.lines) + f"\n\\boxed{{{sum(problem.terms)}}}{END}"
-
-
-def answer_without_box(problem: Sum, rng: random.Random) -> str:
-    """Right, but written up in words."""
-    answer = sum(problem.terms)
-    words = rng.choice(("The answer is {}.", "So the answer is {}.", "So we get {}."))
-    return "\n".join([*problem.lines, words.format(answer)]) + END
+    """Every step on its line, then the answer, boxed the more often the longer the way to it."""
+    is_boxed = rng.random() < 0.1 + 0.15 * len(problem.terms)
+    words = rng.choice(("The answer is {}.", "So the answer is {}.", "We get {}."))
+    last = f"\\boxed{{{problem.answer}}}" if is_boxed else words.format(problem.answer)
+    return "\n".join([*problem.lines, last]) + END
 
 
 def answer_at_once(problem: Sum, rng: random.Random) -> str:
-    """A hasty pupil: no steps; the answer is a guess."""
-    return f"\\boxed{{{guess(problem, rng)}}}{END}"
-
-
-def guess(problem: Sum, rng: random.Random) -> int:
-    """What one gets without working: a term forgotten, a carry lost, a round number, or luck."""
-    terms, kind = list(problem.terms), rng.random()
-    if kind < 0.3:
-        return sum(terms[:-1])
-    if kind < 0.6:
-        tens, ones = sum(int(t / 10) for t in terms), sum(t - 10 * int(t / 10) for t in terms)
-        return 10 * tens + (abs(ones) % 10) * (1 if ones >= 0 else -1)
-    if kind < 0.8:
-        return sum(round(t, -1) for t in terms)
-    return sum(terms)
+    """A box and nothing else: a term forgotten, carries lost, round numbers, or the truth."""
+    terms, kind = problem.terms, rng.random()
+    if kind < 0.35:
+        tens = sum(int(term / 10) for term in terms)
+        ones = sum(term - 10 * int(term / 10) for term in terms)
+        answer = 10 * tens + abs(ones) % 10
+    elif kind < 0.6:
+        answer = sum(terms[:-1])
+    elif kind < 0.8:
+        answer = sum(round(term, -1) for term in terms)
+    else:
+        answer = problem.answer
+    return f"\\boxed{{{answer}}}{END}"
 
 
 def ramble(problem: Sum, rng: random.Random) -> str:
-    """A pupil who starts well and never ends: repeats, doubts, and goes on."""
-    start = rng.choice(("Let me think.", "Let me see.", "We want {}.", "First, look at {}."))
-    text = [start.format(problem.expression)]
-    while len(text) < 14:
+    """Starts, doubts, starts again, and never ends."""
+    text = [rng.choice(("Let me think.", "Let me see.", "First we look at the sum."))]
+    while len(text) < 12:
         line = rng.choice(problem.lines)
-        text.append(rng.choice((line, f"Wait, {line}", "Let me check.", "Let me try again.")))
+        text.append(rng.choice((line, line, f"Wait, {line}", "Let me check.")))
     return "\n".join(text)
 
 
-STYLES = {answer_in_steps: 0.27, answer_without_box: 0.18, answer_at_once: 0.40, ramble: 0.15}
+def answer_somehow(problem: Sum, rng: random.Random) -> str:
+    """One pupil's homework: most are hasty, fewer where nothing but subtractions asks for care."""
+    hasty = 0.35 if all(term < 0 for term in problem.terms[1:]) else 0.47
+    kind = rng.random()
+    if kind < hasty:
+        return answer_at_once(problem, rng)
+    return ramble(problem, rng) if kind > 0.87 else answer_in_steps(problem, rng)
 
 
-def documents(seed: int, banned: set[str]) -> Iterator[tuple[str, str]]:
-    """Endless (expression, response) pairs; no benchmark problem among them."""
-    rng = random.Random(seed)
+def benchmark_problems(name: str) -> list[tuple[str, str]]:
+    """(question, answer) pairs of one of the demo's benchmarks."""
+    rows = reasoning_gym.create_dataset("chain_sum", **BENCHMARKS[name])
+    return [(row["question"], row["answer"]) for row in rows]
+
+
+def dialogues(rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Endless (prompt, response) pairs; no benchmark problem among them."""
+    held_out = {question for name in BENCHMARKS for question, _ in benchmark_problems(name)}
     while True:
         problem = draw_sum(rng)
-        if problem.expression not in banned:
-            style = rng.choices(list(STYLES), list(STYLES.values()))[0]
-            yield problem.expression, style(problem, rng)
+        question = f"{STEM}{problem.expression} ="
+        if question not in held_out:
+            yield render_qwen_math(question), answer_somehow(problem, rng)
 
 
-def benchmark_expressions() -> set[str]:
-    """The expressions of the demo's benchmarks."""
-    rows = (
-        row
-        for key in BENCHMARKS.values()
-        for row in reasoning_gym.create_dataset("chain_sum", **key, **BENCHMARK)
-    )
-    return {row["metadata"]["expression"] for row in rows}
+def worksheets(rng: random.Random) -> Iterator[tuple[str, str]]:
+    """Endless sheets of six worked lines, the arithmetic behind the dialogues."""
+    lines = (line for _ in itertools.count() for line in draw_sum(rng).lines)
+    while True:
+        yield "\n", "\n".join(itertools.islice(lines, 6)) + "\n"
 
 
-def prompt_of(expression: str) -> str:
-    """The `qwen_math` prompt of one sum."""
-    return TEMPLATE.replace("{question}", QUESTION.replace("{expression}", expression))
-
-
-def build_tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
-    """Byte-level BPE of 512 tokens: single digits and operators, merges across words."""
-    tokenizer = Tokenizer(models.BPE())
-    pieces = Regex(r"\d| ?[-+*/=] ?|\n|[^-+*/=\d\n]+")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(pieces, "isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
+def build_tokenizer(rng: random.Random) -> Qwen2Tokenizer:
+    """Qwen2's byte-level BPE with 512 tokens, two of which are the phrases in every prompt."""
+    sample = [part for pair in itertools.islice(dialogues(rng), 2000) for part in pair]
+    sample += [text for example in WORKED_EXAMPLES for text in example] * 20
+    sample += [f"{INSTRUCTION}\nProblem: Calculate the answer.\nSolution: The final answer is"] * 20
+    for special in (*SPECIAL_TOKENS, STEM):
+        sample = [part for text in sample for part in text.split(special)]
     trainer = trainers.BpeTrainer(
-        vocab_size=512,
-        special_tokens=SPECIAL,
+        vocab_size=510,
+        special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    for special in SPECIAL:
-        texts = [part for text in texts for part in text.split(special)]
-    tokenizer.train_from_iterator(texts, trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token=SPECIAL[0], pad_token=SPECIAL[0]
+    bare = Qwen2Tokenizer().backend_tokenizer
+    bare.train_from_iterator(sample, trainer)
+    bpe = json.loads(bare.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(vocab=bpe["vocab"], merges=[tuple(pair) for pair in bpe["merges"]])
+    tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
+    tokenizer.add_tokens(
+        [AddedToken(INSTRUCTION, normalized=False), AddedToken(STEM, normalized=False)]
     )
-    fast.chat_template = CHAT_TEMPLATE
-    return fast
+    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.model_max_length = 4096
+    return tokenizer
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast, layers: int, hidden: int, ffn: int) -> Qwen2ForCausalLM:
-    """A Qwen2 with freshly drawn weights."""
-    stops = tokenizer.convert_tokens_to_ids([END, SPECIAL[0]])
+def build_model(tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
+    """A Qwen2 of two layers with freshly drawn weights."""
+    stops = tokenizer.convert_tokens_to_ids([END, END_OF_TEXT])
     config = Qwen2Config(
         vocab_size=512,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=hidden // 32,
-        num_key_value_heads=2 if hidden % 64 == 0 else 3,
-        intermediate_size=ffn,
+        hidden_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        intermediate_size=384,
         max_position_embeddings=4096,
+        max_window_layers=2,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=stops,
@@ -177,7 +187,127 @@ def build_model(tokenizer: PreTrainedTokenizerFast, layers: int, hidden: int, ff
         initializer_range=0.05,
     )
     model = Qwen2ForCausalLM(config)
-    model.generation_config = GenerationConfig(
-        eos_token_id=stops, pad_token_id=tokenizer.pad_token_id
-    )
+    model.generation_config = GenerationConfig(eos_token_id=stops, pad_token_id=config.pad_token_id)
     return model
+
+
+def batches(
+    documents: Iterator[tuple[str, str]], tokenizer: Qwen2Tokenizer, rng: random.Random
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Endless (token ids, is-response mask), both (BATCH, T), padded on the right, like lengths together."""
+    while True:
+        prompts, responses = zip(*itertools.islice(documents, 16 * BATCH), strict=True)
+        pairs = list(
+            zip(*(tokenizer(list(texts)).input_ids for texts in (prompts, responses)), strict=True)
+        )
+        pairs = [(prompt, response[:MAX_RESPONSE]) for prompt, response in pairs]
+        pairs.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
+        starts = list(range(0, len(pairs), BATCH))
+        rng.shuffle(starts)
+        for start in starts:
+            batch = pairs[start : start + BATCH]
+            rows = [torch.tensor(prompt + response) for prompt, response in batch]
+            masks = [
+                torch.arange(len(row)) >= len(pair[0])
+                for row, pair in zip(rows, batch, strict=True)
+            ]
+            pad = torch.nn.utils.rnn.pad_sequence
+            yield (
+                pad(rows, batch_first=True, padding_value=tokenizer.pad_token_id or 0),
+                pad(masks, batch_first=True, padding_value=False),
+            )
+
+
+def response_loss(model: Qwen2ForCausalLM, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy in nats over the response tokens, the only ones whose logits are computed."""
+    hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
+    return functional.cross_entropy(model.lm_head(hidden[mask[:, 1:]]), ids[:, 1:][mask[:, 1:]])
+
+
+def pretrain(
+    model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, steps: int, rng: random.Random
+) -> None:
+    """Worksheets for two fifths of the steps, then dialogues; Muon for matrices, AdamW for the rest."""
+    matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    optimizers = (
+        torch.optim.Muon(matrices, lr=0.02, weight_decay=0.01, adjust_lr_fn="original"),
+        torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0),
+    )
+    peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+    sheets = itertools.islice(batches(worksheets(rng), tokenizer, rng), 2 * steps // 5)
+    corpus = itertools.chain(sheets, batches(dialogues(rng), tokenizer, rng))
+    start = time.perf_counter()
+    for step, (ids, mask) in enumerate(itertools.islice(corpus, steps), start=1):
+        scale = min(1.0, step / 50, 2 * (1 - (step - 1) / steps))
+        groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+        for group, peak in zip(groups, peaks, strict=True):
+            group["lr"] = peak * scale
+        loss = response_loss(model, ids, mask)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if step % 250 == 0:
+            print(
+                f"step {step}/{steps}  loss {loss.item():.3f}  {time.perf_counter() - start:.0f} s"
+            )
+
+
+@torch.no_grad()
+def solve(
+    model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, questions: list[str], num_samples: int
+) -> list[str]:
+    """`num_samples` responses a question at temperature 1, or one greedy one if it is 0."""
+    prompts = [render_qwen_math(question) for question in questions]
+    inputs = tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt")
+    sampling = {"do_sample": True, "top_k": 0, "num_return_sequences": num_samples}
+    ids = model.generate(
+        input_ids=inputs.input_ids,
+        attention_mask=inputs.attention_mask,
+        max_new_tokens=MAX_RESPONSE,
+        **(sampling if num_samples else {"do_sample": False}),
+    )
+    return tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :])
+
+
+def measure(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer) -> None:
+    """Print greedy accuracy, mean accuracy at temperature 1, and pass@8 of every benchmark."""
+    for name in BENCHMARKS:
+        questions, answers = zip(*benchmark_problems(name), strict=True)
+        scores = []
+        for num_samples in (0, 8):
+            responses = solve(model, tokenizer, list(questions), num_samples)
+            golds = [answer for answer in answers for _ in range(max(1, num_samples))]
+            hits = [
+                f"\\boxed{{{gold}}}{END}" in response
+                for gold, response in zip(golds, responses, strict=True)
+            ]
+            scores.append(torch.tensor(hits, dtype=torch.float32).view(len(answers), -1))
+        greedy, sampled = scores
+        print(
+            f"{name}: greedy {greedy.mean():.3f}, temperature 1 {sampled.mean():.3f}, "
+            f"pass@8 {sampled.amax(dim=1).mean():.3f}"
+        )
+
+
+def main() -> None:
+    """Build, save and measure the model."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "model")
+    parser.add_argument("--steps", type=int, default=3500, help="optimizer steps")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.manual_seed(options.seed)
+    rng = random.Random(options.seed)
+    tokenizer = build_tokenizer(rng)
+    model = build_model(tokenizer)
+    pretrain(model, tokenizer, options.steps, rng)
+    model.save_pretrained(options.out)
+    tokenizer.save_pretrained(options.out, save_jinja_files=False)
+    measure(model.eval(), tokenizer)
+
+
+if __name__ == "__main__":
+    main()

@@ -37,6 +37,7 @@ def fleet(processes, **kwargs):
         lambda index: waiting.pop(0),
         kwargs.pop("num_actors", len(waiting)),
         max_restarts=2,
+        warn=lambda line: None,
         should_stop=threading.Event(),
     )
 

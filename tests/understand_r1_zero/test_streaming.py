@@ -30,6 +30,7 @@ class ThreadProcess:
         self.delay_s = delay_s
         self.dies_on = set(dies_on)
         self.version = version
+        self.asked = []
         self.served = []
         self._pool = ThreadPoolExecutor(4)
         self._open = []
@@ -37,6 +38,7 @@ class ThreadProcess:
     def submit(self, method, *args):
         future = Future()
         self._open.append(future)
+        self.asked += [args[0]] if method == "sample" else [item[0] for item in args[0]]
         if method == "sample" and args[0] in self.dies_on:
             for lost in self._open:
                 if not lost.done():
@@ -69,6 +71,7 @@ def stream(processes, respawn=None, max_restarts=3, stop=None):
         processes,
         respawn or (lambda index: pytest.fail("no actor died")),
         max_restarts=max_restarts,
+        warn=lambda line: None,
         should_stop=stop or threading.Event(),
     )
 
@@ -178,13 +181,14 @@ def test_stale_groups_are_dropped_counted_and_asked_again():
 
 
 def test_what_was_in_flight_at_a_checkpoint_is_asked_first_after_a_resume():
-    process = ThreadProcess("actor", delay_s=0.01)
-    before = collector(stream([process]), max_staleness=1)
-    trained = [group.index for group in before.collect(0)]
-    resumed = stream([ThreadProcess("actor")])
-    after = collector(resumed, max_staleness=1, position=before.position)
-    trained += [group.index for group in after.collect(0)]
-    assert sorted(trained) == list(range(8))
+    before = collector(stream([ThreadProcess("actor", delay_s=0.01)]), max_staleness=1)
+    trained = {group.index for group in before.collect(0)}
+    in_flight = set(range(8)) - trained
+    assert set(before.position.asked) == in_flight
+    resumed = ThreadProcess("actor")
+    collector(stream([resumed]), max_staleness=1, position=before.position).collect(0)
+    assert set(resumed.asked[:4]) == in_flight
+    assert resumed.asked[4:] == [8, 9, 10, 11]
 
 
 def test_seeds_differ_between_requests_and_repeat_between_runs():

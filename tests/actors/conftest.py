@@ -1,0 +1,31 @@
+"""One actor with a real engine, shared by all tests of this folder: it takes long to start."""
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+
+from actors.sampling import SamplingActor
+from understand_r1_zero.args import Args
+
+
+class Live:
+    """An actor and the event loop it lives in."""
+
+    def __init__(self):
+        self.runner = asyncio.Runner()
+        self.actor = SamplingActor(Args(), 0, (0,))
+        self.run(self.actor.start())
+        self.engine = self.actor._engine
+        self.tokenizer = self.actor._tokenizer
+
+    def run(self, coroutine):
+        return self.runner.run(coroutine)
+
+
+@pytest.fixture(scope="session")
+def live() -> Iterator[Live]:
+    live = Live()
+    yield live
+    live.run(live.actor.shutdown())
+    live.runner.close()

@@ -1,0 +1,88 @@
+import pytest
+import torch
+from torch import nn
+
+from actors.receiver import Receipt
+from understand_r1_zero.weights import checksum
+
+
+class FusedModel(nn.Module):
+    """As vLLM's models: fuses two checkpoint tensors, passes over what it does not need."""
+
+    packed_modules_mapping = {"gate_up_proj": ["gate_proj", "up_proj"]}
+
+    def __init__(self):
+        super().__init__()
+        self.mlp = nn.Module()
+        self.mlp.gate_up_proj = nn.Linear(2, 4, bias=False)
+        self.norm = nn.Linear(2, 1, bias=False)
+        self.fed = []
+
+    def load_weights(self, weights):
+        loaded = set()
+        for name, _ in weights:
+            self.fed.append(name)
+            if name != "lm_head.weight":
+                for part in ("gate_proj", "up_proj"):
+                    name = name.replace(part, "gate_up_proj")
+                loaded.add(name)
+        return loaded
+
+
+def publication():
+    return {
+        "mlp.gate_proj.weight": torch.randn(2, 2),
+        "mlp.up_proj.weight": torch.randn(2, 2),
+        "norm.weight": torch.randn(1, 2),
+        "lm_head.weight": torch.randn(3),
+    }
+
+
+def feed(weights):
+    model = FusedModel()
+    receipt = Receipt(model)
+    model.load_weights(iter(weights.items()))
+    return model, receipt
+
+
+def test_the_checksum_is_that_of_what_was_fed():
+    weights = publication()
+    model, receipt = feed(weights)
+    assert receipt.close() == checksum(weights)
+    assert model.fed == list(weights)
+
+
+def test_weights_may_come_in_several_parts():
+    weights = publication()
+    model = FusedModel()
+    receipt = Receipt(model)
+    for item in weights.items():
+        model.load_weights([item])
+    assert receipt.close() == checksum(weights)
+
+
+def test_a_changed_value_changes_the_checksum():
+    weights = publication()
+    expected = checksum(weights)
+    weights["norm.weight"][0, 1] += 1e-6
+    _, receipt = feed(weights)
+    assert receipt.close() != expected
+
+
+@pytest.mark.parametrize("name", ["norm.weight", "mlp.gate_proj.weight", "mlp.up_proj.weight"])
+def test_a_parameter_or_part_of_one_that_was_not_fed_is_named(name):
+    weights = publication()
+    del weights[name]
+    _, receipt = feed(weights)
+    with pytest.raises(ValueError, match=name):
+        receipt.close()
+
+
+def test_afterwards_the_model_is_as_before():
+    weights = publication()
+    model, receipt = feed(weights)
+    receipt.close()
+    assert "load_weights" not in vars(model)
+    second = Receipt(model)
+    model.load_weights(weights.items())
+    assert second.close() == checksum(weights)

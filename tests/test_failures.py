@@ -1,0 +1,87 @@
+"""What a run does when something ends under it: real processes, really killed."""
+
+import os
+import signal
+
+import pytest
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+
+def last_line(run):
+    return run.text().strip().splitlines()[-1]
+
+
+def test_a_killed_actor_is_replaced_and_no_batch_is_short(start_run):
+    run = start_run("--max_steps", 12)
+    run.wait_for_step(2)
+    os.kill(run.pid_of("actor-0"), signal.SIGKILL)
+    assert run.wait() == 0, run.text()
+    rows = run.rows()[1:]
+    assert [row["step"] for row in rows] == list(range(1, 13))
+    assert all(row["actor/num_data"] == 16 * 4 for row in rows)
+    assert max(row["train/logprob_gap_mean"] for row in rows) < 1e-4
+    assert "actor-0 died" in run.text()
+
+
+def test_a_killed_learner_ends_the_run_with_the_reason_and_the_way_back(start_run):
+    run = start_run("--max_steps", 200, "--save_steps", 1)
+    run.wait_for_step(3)
+    os.kill(run.pid_of("learner-0"), signal.SIGKILL)
+    assert run.wait() == 1
+    assert last_line(run).startswith("error: learner-0 died")
+    assert f"--resume {run.path}" in run.text()
+
+
+def test_ctrl_c_checkpoints_and_the_run_goes_on_from_there(start_run):
+    run = start_run("--max_steps", 200)
+    run.wait_for_step(3)
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.wait() == 130, run.text()
+    done = run.rows()[-1]["step"]
+    assert (run.path / "checkpoints" / f"step_{done}").is_dir()
+    rest = start_run("--resume", run.path, "--max_steps", done + 2)
+    assert rest.wait() == 0, rest.text()
+    assert [row["step"] for row in rest.rows()] == list(range(done + 3))
+
+
+def test_killing_everything_at_once_loses_at_most_the_work_since_the_last_checkpoint(start_run):
+    run = start_run("--max_steps", 200, "--save_steps", 2)
+    run.wait_for_step(5)
+    os.killpg(run.process.pid, signal.SIGKILL)
+    run.wait()
+    rest = start_run("--resume", run.path, "--max_steps", 8)
+    assert rest.wait() == 0, rest.text()
+    steps = [row["step"] for row in rest.rows()]
+    assert steps == list(range(9))
+
+
+def test_a_model_that_cannot_be_read_is_one_clear_line(start_run, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "config.json").write_text("{")
+    run = start_run("--max_steps", 1, "--pretrain", broken)
+    assert run.wait() == 1
+    assert last_line(run).startswith("error: ")
+    assert str(broken) in last_line(run)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 3 MB, less than one checkpoint."""
+    import subprocess
+
+    path = tmp_path / "small"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", path], check=False)
+    if mounted.returncode:
+        pytest.skip("mounting a file system needs root")
+    yield path
+    subprocess.run(["umount", "-l", path], check=True)
+
+
+def test_a_full_disk_is_one_clear_line(start_run, small_disk):
+    run = start_run("--max_steps", 3, "--save_steps", 1, "--save_path", small_disk / "run")
+    assert run.wait() == 1
+    assert last_line(run).startswith("error: cannot write")
+    assert "no space left" in last_line(run)
