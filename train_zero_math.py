@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from actors.start import start_actors
-from learners import checkpoint
 from learners.group import LearnerGroup
 from learners.start import start_learners
 from learners.trajectories import to_trajectories
-from understand_r1_zero import cli
+from understand_r1_zero import checkpoint, cli
 from understand_r1_zero.alarms import check_first_steps
 from understand_r1_zero.args import Args
 from understand_r1_zero.collect import Collector
@@ -46,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.run.dry_run:
         from understand_r1_zero.dry_run import dry_run
 
-        print(dry_run(args, os.cpu_count() or 1))
+        print(dry_run(args, len(os.sched_getaffinity(0))))
         return 0
     run = None
     try:
@@ -76,7 +75,7 @@ class Parts:
 def train(args: Args, run: RunDirectory) -> int:
     """Load the problems, start the processes, run the loop, tell what came of it."""
     problems = load_run_problems(args)
-    planned = plan(args, os.cpu_count() or 1, len(problems.training))
+    planned = plan(args, len(os.sched_getaffinity(0)), len(problems.training))
     progress = Progress.read(Path(args.run.resume)) if args.run.resume else Progress()
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_signals())

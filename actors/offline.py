@@ -29,7 +29,7 @@ def evaluate_offline(args: Args) -> int:
         if not benchmarks:
             raise ValueError("--eval_data names no benchmark; give a file, a folder or a hub id")
         run = RunDirectory.create(Path(args.run.save_path))
-        planned = plan(args, os.cpu_count() or 1)
+        planned = plan(args, len(os.sched_getaffinity(0)))
         with ExitStack() as stack:
             console = Console(0)
             stack.callback(console.close)

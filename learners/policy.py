@@ -14,10 +14,11 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from learners.batching import Batch, Limits, MicroBatch, collate, plan
-from learners.checkpoint import naming_a_full_disk
 from learners.engine import Engine
 from learners.model import MAX_LOGITS, TokenLogprobs, can_share_prompts, linear_cost, load_model
 from understand_r1_zero.args import Args
+from understand_r1_zero.checkpoint import naming_a_full_disk
+from understand_r1_zero.run_directory import disk_errors_explained
 from understand_r1_zero.weights import to_arrays, to_tensor
 
 Forward = Callable[..., tuple[Tensor, Tensor]]
@@ -91,10 +92,10 @@ class Policy:
     def save(self, directory: Path, state: dict[str, Any]) -> None:
         """Write the model in Hugging Face's format and, beside it, `training_state/`. Collective.
 
-        Every rank writes its shard of the optimizer, its random state and `state`. Raises OSError
+        Every rank writes its shard of the optimizer, its random state and `state`. Raises DiskError
         when the disk is full.
         """
-        with naming_a_full_disk(directory):
+        with disk_errors_explained(directory), naming_a_full_disk(directory):
             self._save(directory, state)
 
     def _save(self, directory: Path, state: dict[str, Any]) -> None:

@@ -211,7 +211,7 @@ class OptimArgs:
 
 @dataclass(frozen=True)
 class CheckpointArgs:
-    """Checkpoints (learners/checkpoint.py)."""
+    """Checkpoints (understand_r1_zero/checkpoint.py)."""
 
     save_steps: int = -1
     """Checkpoint every this many steps; -1: only at the end."""

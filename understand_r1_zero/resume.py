@@ -1,16 +1,14 @@
 """Which checkpoint a run continues from, and which flags may not change when it does."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from understand_r1_zero.args import Args
+from understand_r1_zero.checkpoint import complete_checkpoints, latest_checkpoint
 from understand_r1_zero.plan import process_counts
 from understand_r1_zero.run_directory import RUNS
-
-_STEP = re.compile(r"step_(\d+)")
 
 _FIXED = {
     "model.pretrain": "the weights come from the checkpoint",
@@ -39,7 +37,7 @@ def find_checkpoint(resume: str, save_path: str = "") -> Checkpoint:
 
     `latest` is the newest checkpoint of the run in `save_path`, or of the runs below it (below
     runs/ when empty); a run directory means its newest; a checkpoint directory means itself. A
-    checkpoint is complete when it is called `step_N` (learners/checkpoint.py). Raises ValueError when
+    checkpoint is complete when it is called `step_N` (checkpoint.py). Raises ValueError when
     there is none, or when `save_path` is another run than the path's: a run goes on where it is.
     """
     if resume == "latest":
@@ -86,25 +84,20 @@ def refuse_changes(before: Args, after: Args) -> None:
 
 def _at(path: Path) -> Checkpoint | None:
     """The checkpoint at a path, or the newest of the run there."""
-    if _STEP.fullmatch(path.name) and path.is_dir() and _is_run(path.parent.parent):
-        return Checkpoint(path.parent.parent, path)
+    run = path.parent.parent
+    if _is_run(run) and path in complete_checkpoints(path.parent):
+        return Checkpoint(run, path)
     return _newest([path])
 
 
 def _newest(run_directories: Sequence[Path]) -> Checkpoint | None:
     """The last step of the run whose newest checkpoint was written last."""
     last_steps = [
-        Checkpoint(run, max(steps, key=_step))
+        Checkpoint(run, latest)
         for run in run_directories
-        if _is_run(run) and (steps := [path for path in run.glob("checkpoints/*/") if _step(path)])
+        if _is_run(run) and (latest := latest_checkpoint(run))
     ]
     return max(last_steps, key=lambda found: found.checkpoint.stat().st_mtime_ns, default=None)
-
-
-def _step(path: Path) -> int:
-    """The step of a complete checkpoint, plus one so that step 0 counts; 0: not a checkpoint."""
-    match = _STEP.fullmatch(path.name)
-    return int(match[1]) + 1 if match else 0
 
 
 def _is_run(path: Path) -> bool:

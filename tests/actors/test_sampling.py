@@ -22,7 +22,6 @@ engine = [pytest.mark.engine, pytest.mark.slow]
 
 ROOT = Path(__file__).parents[2]
 SAMPLING = Sampling(num_samples=8, temperature=1.0, top_p=1.0, top_k=-1, max_tokens=24)
-START_S = 120.0
 
 
 def problem(row):
@@ -158,7 +157,7 @@ class TestGroups:
 
 
 ACTOR_PROCESS = """
-import asyncio, sys
+import asyncio
 import psutil
 from actors.sampling import SamplingActor
 from test_sampling import digest, seeded
@@ -167,8 +166,9 @@ from understand_r1_zero.args import Args
 async def main():
     actor = SamplingActor(Args(), 0, (0,))
     await actor.start()
-    print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
-    print(digest(await actor.sample_batch(seeded(range(70)))), flush=True)
+    groups = await actor.sample_batch(seeded(range(70)))
+    children = [child.pid for child in psutil.Process().children(recursive=True)]
+    print("@", digest(groups), *children, flush=True)
     while True:
         await actor.sample_batch(seeded(range(70)))
 
@@ -178,13 +178,14 @@ if __name__ == "__main__":
 
 
 class ActorProcess:
-    """An actor in a process of its own, always sampling."""
+    """An actor in a process of its own that never stops sampling."""
 
     def __init__(self, directory):
         script = directory / "actor.py"
         script.write_text(ACTOR_PROCESS)
         path = os.pathsep.join([str(ROOT), str(Path(__file__).parent)])
-        with (directory / "log").open("w") as log:
+        self.log = directory / "log"
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, str(script)],
                 stdout=subprocess.PIPE,
@@ -193,19 +194,49 @@ class ActorProcess:
                 cwd=ROOT,
                 text=True,
             )
-        self.log = directory / "log"
 
     def wait_until_sampling(self):
+        """Its first batch's digest and its children."""
         assert self.process.stdout is not None
-        lines = [line.strip() for line in self.process.stdout]
-        return lines
+        for line in self.process.stdout:
+            if line.startswith("@"):
+                found, *pids = line[1:].split()
+                return found, [psutil.Process(int(pid)) for pid in pids]
+        raise AssertionError(self.log.read_text()[-4000:])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="class")
 def actor_processes(tmp_path_factory):
     """Two at once, since each takes long to start."""
-    processes = [ActorProcess(tmp_path_factory.mktemp("actor")) for _ in range(2)]
-    yield processes
-    for each in processes:
+    both = [ActorProcess(tmp_path_factory.mktemp("actor")) for _ in range(2)]
+    yield both
+    for each in both:
         each.process.kill()
         each.process.wait()
+
+
+class TestProcesses:
+    pytestmark = engine
+
+    def test_a_fresh_engine_gives_the_same_batch_to_the_last_bit(self, live, actor_processes):
+        found, _ = actor_processes[0].wait_until_sampling()
+        assert found == digest(live.run(live.actor.sample_batch(seeded(range(70)))))
+
+    def test_an_actor_whose_engine_dies_ends(self, actor_processes):
+        actor = actor_processes[1]
+        _, children = actor.wait_until_sampling()
+        (core,) = [child for child in children if "EngineCore" in child.name()]
+        core.kill()
+        assert actor.process.wait(10) == 1
+        assert "this actor ends: the engine died" in actor.log.read_text()
+        assert psutil.wait_procs(children, 5)[1] == []
+
+    def test_a_killed_actor_leaves_nothing_behind(self, actor_processes):
+        actor = actor_processes[0]
+        shared = set(os.listdir("/dev/shm"))
+        children = psutil.Process(actor.process.pid).children(recursive=True)
+        assert any("EngineCore" in child.name() for child in children)
+        actor.process.send_signal(signal.SIGKILL)
+        actor.process.wait()
+        assert psutil.wait_procs(children, 5)[1] == []
+        assert set(os.listdir("/dev/shm")) <= shared

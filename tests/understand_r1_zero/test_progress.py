@@ -29,7 +29,8 @@ def test_benchmarks_are_evaluated_before_the_first_every_so_often_and_after_the_
 
 
 @pytest.mark.parametrize(
-    ("save_steps", "save_from", "expected"), [(-1, 0, [10]), (3, 0, [3, 6, 9, 10]), (3, 5, [6, 9, 10])]
+    ("save_steps", "save_from", "expected"),
+    [(-1, 0, [10]), (3, 0, [3, 6, 9, 10]), (3, 5, [6, 9, 10])],
 )
 def test_checkpoints_are_periodic_from_a_step_on_and_the_last_is_always_taken(
     save_steps, save_from, expected

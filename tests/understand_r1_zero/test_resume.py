@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from learners import checkpoint
+from understand_r1_zero import checkpoint
 from understand_r1_zero.args import Args
 from understand_r1_zero.cli import describe, parse, read_recipe, to_toml
 

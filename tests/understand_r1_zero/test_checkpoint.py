@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from learners import checkpoint
+from understand_r1_zero import checkpoint
 
 
 def write(checkpoints: Path, step: int, num_bytes: int = 10) -> Path:
@@ -91,7 +91,7 @@ def test_a_full_disk_is_named_as_such(tmp_path, monkeypatch, free, raised):
 def test_a_killed_writer_leaves_the_last_checkpoint(tmp_path):
     write(tmp_path / "checkpoints", 1)
     program = (
-        "import sys; from pathlib import Path; from learners import checkpoint\n"
+        "import sys; from pathlib import Path; from understand_r1_zero import checkpoint\n"
         "for step in range(2, 10**6):\n"
         "    partial = checkpoint.begin(Path(sys.argv[1]), step)\n"
         "    for i in range(20): (partial / str(i)).write_bytes(b'x' * 1000)\n"
