@@ -1,5 +1,7 @@
 """All ranks as one learner: called together, and failed together."""
 
+import os
+import socket
 from collections.abc import Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, wait
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from understand_r1_zero.carry import pack, unpack
 from understand_r1_zero.fleet import Publication
 from understand_r1_zero.launch import Cluster, RemoteProcess
 from understand_r1_zero.types import Trajectory
@@ -28,7 +31,7 @@ class LearnerGroup:
 
     def wait_until_ready(self) -> None:
         """Wait until every rank has loaded the model."""
-        _first(self._starting)
+        _all(self._starting)
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
         """Run every optimizer step of one batch; returns the batch's metrics over all ranks."""
@@ -47,28 +50,50 @@ class LearnerGroup:
         weights, checksum = self.ranks[0].submit_shared("publication")
         # ZeRO-3 gathers every parameter over all ranks.
         others = [rank.submit("publication") for rank in self.ranks[1:]]
-        return Publication(version, weights, _first([checksum, *others]))
+        return Publication(version, weights, _all([checksum, *others])[0])
 
     def save(self, directory: Path) -> None:
-        """Write the model and every rank's training state into an existing directory."""
-        self._call("save", str(directory))
+        """Write the model and every rank's training state into an existing directory.
+
+        Where some rank's node does not see it, every rank writes at home and Ray carries the files.
+        """
+        if self._all_see(directory):
+            self._call("save", str(directory))
+        else:
+            for files in self._call_all("save_at_home"):
+                unpack(files, directory)
 
     def load(self, directory: Path) -> None:
         """Continue from a directory written by `save`."""
-        self._call("load", str(directory))
+        if self._all_see(directory):
+            self._call("load", str(directory))
+        else:
+            self._call("load_at_home", self._cluster.share(pack(directory)))
 
     def kill(self) -> None:
         """End every rank's process."""
         for rank in self.ranks:
             rank.kill()
 
+    def _all_see(self, directory: Path) -> bool:
+        """Whether the directory, which exists here, is on every rank's node the same."""
+        mark = directory / f".seen_from_{socket.gethostname()}_{os.getpid()}"
+        mark.touch()
+        try:
+            return all(self._call_all("sees", str(mark)))
+        finally:
+            mark.unlink()
+
     def _call(self, method: str, *args: Any) -> Any:
-        return _first([rank.submit(method, *args) for rank in self.ranks])
+        return self._call_all(method, *args)[0]
+
+    def _call_all(self, method: str, *args: Any) -> list[Any]:
+        return _all([rank.submit(method, *args) for rank in self.ranks])
 
 
-def _first(futures: "Sequence[Future[Any]]") -> Any:
-    """The first future's result once all are done; the first error as soon as there is one."""
+def _all(futures: "Sequence[Future[Any]]") -> list[Any]:
+    """Every result once all are done; the first error as soon as there is one."""
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     for future in done:
         future.result()
-    return futures[0].result()
+    return [future.result() for future in futures]

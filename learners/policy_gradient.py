@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from learners.batching import Batch, MicroBatch, collate, optimizer_batches, pla
 from learners.metrics import StepSums, batch_metrics, combine_steps
 from learners.policy import Policy
 from understand_r1_zero.args import Args
+from understand_r1_zero.carry import Files, pack, unpack
 from understand_r1_zero.types import Trajectory
 from understand_r1_zero.weights import checksum
 
@@ -148,6 +150,22 @@ class PolicyGradientLearner:
     def save(self, directory: str) -> None:
         """Write a Hugging Face model directory and the training state into an existing directory."""
         self._policy.save(Path(directory), {"optimizer_steps": self._optimizer_steps_done})
+
+    def sees(self, path: str) -> bool:
+        """Whether a file of the driver's node is here too."""
+        return Path(path).exists()
+
+    def save_at_home(self) -> dict[str, bytes]:
+        """What `save` writes on this node, as values."""
+        with tempfile.TemporaryDirectory() as home:
+            self.save(home)
+            return pack(Path(home))
+
+    def load_at_home(self, files: Files) -> None:
+        """`load` from what every rank's `save_at_home` returned."""
+        with tempfile.TemporaryDirectory() as home:
+            unpack(files, Path(home))
+            self.load(home)
 
     def load(self, directory: str) -> None:
         """Continue from what `save` wrote, under the same flags and number of ranks."""

@@ -159,7 +159,8 @@ def _with_recipe(argv: Sequence[str], recipe: Path) -> Args:
 
 
 def _with_bundled_model(args: Args) -> Args:
-    if args.model.pretrain != TINY_MODEL:
+    # On an existing cluster every node works in a copy of the repository.
+    if args.model.pretrain != TINY_MODEL or args.cluster.ray_address:
         return args
     return replace(args, model=replace(args.model, pretrain=str(_REPOSITORY / TINY_MODEL)))
 

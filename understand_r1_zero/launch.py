@@ -116,6 +116,9 @@ def process_ids(processes: Sequence[Process]) -> dict[str, int]:
 class Cluster:
     """A private Ray on loopback, or a connection to an existing cluster; a context manager.
 
+    An existing cluster's nodes get a copy of the current directory to work in, which must be the
+    repository, and share nothing else with this machine but what Ray carries.
+
     Every process gets one bundle of one placement group, so that a job that does not fit is refused
     at once instead of hanging half-started.
     """
@@ -222,6 +225,11 @@ class Cluster:
             f"--ray_address {self._address}: no Ray cluster answers there; start one with "
             "`ray start --head`, or leave the flag out"
         )
+        if not Path("train_zero_math.py").is_file():
+            raise ValueError(
+                f"--ray_address {self._address}: run from the repository's root, of which every node "
+                f"gets a copy; this is {Path.cwd()}"
+            )
         host, colon, port = self._address.rpartition(":")
         if colon:
             # Ray itself would try for minutes.
@@ -232,6 +240,8 @@ class Cluster:
         try:
             ray.init(
                 address=self._address,
+                # Relative paths then mean the same on every node, and our code is there.
+                runtime_env={"working_dir": ".", "excludes": [".git", ".venv*", "runs"]},
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 configure_logging=False,

@@ -3,13 +3,15 @@
 NumPy has no bfloat16, so an array of uint16 always means the bits of one.
 """
 
+import base64
 import hashlib
 import json
+import pickle
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -17,6 +19,8 @@ from torch import Tensor
 
 ROW = 2**15
 """Words of a row: so few that they stay in the cache and PyTorch does not call its threads."""
+GPU_ROWS = 256
+"""Rows hashed at once on a GPU, where a kernel must be worth its launch."""
 ROW_MULTIPLIER = 0x5851F42D4C957F2D
 _SAFETENSORS_DTYPES = {
     "float64": "F64",
@@ -104,16 +108,61 @@ def read_safetensors(path: str | Path) -> dict[str, Tensor]:
     return load_file(path)
 
 
+def describe(tensors: Mapping[str, Tensor]) -> dict[str, Sequence[Any]]:
+    """Names, dtypes and shapes in order, as vLLM's weight-transfer API wants them."""
+    return {
+        "names": list(tensors),
+        "dtype_names": [str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()],
+        "shapes": [list(tensor.shape) for tensor in tensors.values()],
+    }
+
+
+def show(tensors: Mapping[str, Tensor]) -> bytes:
+    """A message by which other processes find the tensors on this GPU (CUDA IPC), without a copy.
+
+    The tensors must be contiguous, and must live and keep their values until they have been read.
+    """
+    from torch.multiprocessing.reductions import reduce_tensor
+
+    handles = []
+    for tensor in tensors.values():
+        assert tensor.is_contiguous(), "a copy of the tensor would be gone before it is read"
+        gpu = str(torch.cuda.get_device_properties(tensor.device).uuid)
+        handles.append({gpu: reduce_tensor(tensor.detach())[1]})
+    return pickle.dumps({**describe(tensors), "handles": handles})
+
+
+def merge_shown(messages: Sequence[bytes]) -> dict[str, Any]:
+    """The messages of learners that each show the same tensors on a GPU of its own, as one.
+
+    It is what vLLM's IPC backend takes: a worker finds its own GPU's handle of each tensor.
+    """
+    first, *others = [pickle.loads(message) for message in messages]
+    handles = first.pop("handles")
+    for other in others:
+        assert other["names"] == first["names"]
+        for merged, handle in zip(handles, other["handles"], strict=True):
+            merged |= handle
+    pickled = base64.b64encode(pickle.dumps(handles)).decode()
+    return {**first, "ipc_handles_pickled": pickled}
+
+
 def _hash_words(tensor: Tensor) -> int:
     octets = tensor.detach().contiguous().reshape(-1).view(torch.uint8)
     if octets.storage_offset() % 4 or len(octets) % 4:
         octets = torch.nn.functional.pad(octets, (0, -len(octets) % 4))
     words = octets.view(torch.int32)
     multipliers = _multipliers(tensor.device)
-    total = torch.zeros((), dtype=torch.int64, device=tensor.device)
-    for row in words.split(ROW):
-        total = total * ROW_MULTIPLIER + (row * multipliers[: len(row)]).sum()
-    return int(total)
+    end = len(words) // ROW * ROW
+    rows_at_once = 1 if tensor.device.type == "cpu" else GPU_ROWS
+    rows = words[:end].view(-1, ROW).split(rows_at_once)
+    hashes = [(row * multipliers).sum(1) for row in rows]
+    rest = words[end:]
+    hashes.append((rest * multipliers[: len(rest)]).sum(0, keepdim=True))
+    total = 0
+    for value in torch.cat(hashes).tolist():
+        total = (total * ROW_MULTIPLIER + value) % 2**64
+    return total
 
 
 @cache

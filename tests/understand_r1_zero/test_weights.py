@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from understand_r1_zero import weights
 from understand_r1_zero.weights import (
     ROW,
     Checksum,
@@ -96,6 +97,32 @@ def test_checksum_sees_names_shapes_dtypes_signs_and_order_of_values():
 def test_checksum_sees_whole_rows_change_places():
     rows = torch.randn(4, ROW)
     assert checksum({"a": rows}) != checksum({"a": rows[[1, 0, 2, 3]]})
+
+
+def test_checksum_is_the_documented_sum():
+    words = np.arange(3, 3 + ROW + 5, dtype=np.uint32)
+    w, mask = 0, 2**64 - 1
+    multipliers = []
+    for _ in range(ROW):
+        w = (w + 0x9E3779B97F4A7C15) & mask
+        z = ((w ^ (w >> 30)) * 0xBF58476D1CE4E5B9) & mask
+        z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & mask
+        multipliers.append(z ^ (z >> 31))
+    rows = [words[:ROW].tolist(), words[ROW:].tolist()]
+    hashes = [sum(a * m for a, m in zip(row, multipliers, strict=False)) for row in rows]
+    expected = (hashes[0] * weights.ROW_MULTIPLIER + hashes[1]) & mask
+    assert weights._hash_words(torch.from_numpy(words.view(np.float32))) == expected
+
+
+def test_checksum_is_the_same_however_many_rows_go_at_once(monkeypatch):
+    # A GPU takes several at once; the meta device stands for it in nothing but this choice.
+    tensor = torch.randn(5 * ROW + 3)
+    one_by_one = weights._hash_words(tensor)
+    whole = tensor.view(torch.int32)[: 5 * ROW].view(-1, ROW)
+    together = (whole * weights._multipliers(tensor.device)).sum(1)
+    alone = torch.cat([(row * weights._multipliers(row.device)).sum(1) for row in whole.split(1)])
+    assert torch.equal(together, alone)
+    assert one_by_one == weights._hash_words(tensor.clone())
 
 
 def test_checksum_grows_with_each_tensor():

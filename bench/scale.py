@@ -1,0 +1,29 @@
+"""How large a benchmark is: as the default recipe trains, or as small as shows that it runs."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """`flags` are train_zero_math.py's, over its defaults; `runs` are whole training runs."""
+
+    flags: tuple[str, ...]
+    rounds: int
+    warm_up: int
+    steps: int
+    runs: int
+
+
+FULL = Scale((), rounds=12, warm_up=2, steps=14, runs=3)
+SMOKE = Scale(
+    (
+        *("--rollout_batch_size", "8"),
+        *("--num_samples", "4"),
+        *("--generate_max_length", "16"),
+        *("--grader_workers", "1"),
+    ),
+    rounds=2,
+    warm_up=1,
+    steps=4,
+    runs=1,
+)
