@@ -7,7 +7,7 @@ the bundled tiny model on sums, on the CPU. The loop in `train` is the whole alg
 import os
 import sys
 import traceback
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from understand_r1_zero.plan import plan
 from understand_r1_zero.problems import Problems, load_run_problems
 from understand_r1_zero.progress import Progress, Schedule
 from understand_r1_zero.recorder import Recorder
-from understand_r1_zero.run_directory import RunDirectory, write_atomic
+from understand_r1_zero.run_directory import DiskError, RunDirectory, write_atomic
 from understand_r1_zero.streaming import Interrupted
 from understand_r1_zero.tokenizer import token_decoder
 
@@ -54,7 +54,8 @@ def main(argv: list[str] | None = None) -> int:
         return train(args, run)
     except (ValueError, OSError, RuntimeError, ArithmeticError) as error:
         if run is not None:
-            run.write_crash("".join(traceback.format_exception(error)))
+            with suppress(DiskError):
+                run.write_crash("".join(traceback.format_exception(error)))
             if checkpoint.latest_checkpoint(run.path):
                 print(f"resume: python train_zero_math.py --resume {run.path}", file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)

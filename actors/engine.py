@@ -4,18 +4,22 @@ One `AsyncLLM` here and its core in a child process. Written for vLLM 0.23 to 0.
 """
 
 import asyncio
+import dataclasses
 import itertools
+import operator
 import os
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from torch import Tensor
 
 from actors.lifeline import hold_on_to_parent
 from actors.samples import Sample, cut_after_stop
 from actors.versions import VersionLog
+from actors.weight_transfer import TransferApi, WeightTransfer
 from understand_r1_zero.types import Sampling, VersionSpan
 from understand_r1_zero.weights import write_safetensors
 
@@ -23,6 +27,15 @@ from understand_r1_zero.weights import write_safetensors
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 
+from vllm.distributed.weight_transfer.base import (
+    WeightTransferInitRequest,
+    WeightTransferUpdateRequest,
+)
+from vllm.distributed.weight_transfer.nccl_engine import (
+    NCCLWeightTransferEngine,
+    NCCLWeightTransferInitInfo,
+)
+from vllm.distributed.weight_transfer.packed_tensor import packed_nccl_broadcast_producer
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import RequestOutputKind, SamplingParams
@@ -41,7 +54,8 @@ class EngineSettings:
     """What an engine is started with.
 
     On GPUs (`num_threads` 0) vLLM takes `gpu_memory_share` of each; on the CPU it computes with
-    `num_threads` threads and keeps keys and values in at most `max_cache_bytes`.
+    `num_threads` threads and keeps keys and values in at most `max_cache_bytes`. `weight_transfer`
+    is how weights will come; only from host memory (`ray`) can they everywhere.
     """
 
     model: str
@@ -54,6 +68,8 @@ class EngineSettings:
     tensor_parallel_size: int = 1
     enable_prefix_caching: bool = True
     trust_remote_code: bool = False
+    weight_transfer: Literal["ray", "nccl", "ipc"] = "ray"
+    can_sleep: bool = False
 
 
 class CoreInOneProcess(UniProcExecutor):
@@ -72,6 +88,23 @@ class CoreWithWorkers(MultiprocExecutor):
         super()._init_executor()
 
 
+class NcclSender:
+    """The learner's end of the group that `WeightTransfer.connect_nccl` joins: its rank 0.
+
+    Whoever starts the learner hands it this class, since learners know nothing of actors.
+    """
+
+    def __init__(self, host: str, port: int, world_size: int) -> None:
+        info = {"master_address": host, "master_port": port, "world_size": world_size}
+        self._group: Any = _open_trainer_end(info)
+
+    def send(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
+        """Send the tensors, in the order described to the receivers; waits until all have them."""
+        packed_nccl_broadcast_producer(
+            iter(tensors), self._group, src=0, post_iter_func=operator.itemgetter(1)
+        )
+
+
 class Engine:
     """Samples from the policy that was published last.
 
@@ -86,6 +119,8 @@ class Engine:
         self._versions = VersionLog()
         # Whoever holds it is alone in adding requests or in pausing the scheduler.
         self._entrance = asyncio.Lock()
+        self.transfer = WeightTransfer(self._llm, _transfer_api())
+        self._publication = AsyncExitStack()
 
     async def generate(
         self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str] = ()
@@ -123,8 +158,22 @@ class Engine:
                 write_safetensors(file, weights)
                 file.flush()
                 path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
-                checksums = await self._llm.collective_rpc("receive_file", args=(path,))
+                try:
+                    checksums = await self._llm.collective_rpc("receive_file", args=(path,))
+                except Exception as error:
+                    # vLLM passes a worker's error on as a bare Exception with its text.
+                    raise RuntimeError(f"policy version {version} was refused: {error}") from error
             return self._publish(version, checksums)
+
+    async def begin_weights(self) -> None:
+        """Stop, and be ready for what `transfer` receives until `end_weights`."""
+        await self._publication.enter_async_context(self._paused())
+        await self.transfer.begin()
+
+    async def end_weights(self, version: int) -> str:
+        """Go on with the weights received; returns the checksum of what the model was fed."""
+        async with self._publication:
+            return self._publish(version, await self.transfer.end())
 
     async def reset_prefix_cache(self) -> None:
         """Forget all keys and values; requests in flight compute theirs again."""
@@ -141,7 +190,8 @@ class Engine:
         return self._llm.errored
 
     async def close(self) -> None:
-        """End the engine core; nothing can be asked any more."""
+        """End the engine core; requests in flight fail, and nothing can be asked any more."""
+        await self.abort_all()
         self._llm.shutdown()
 
     async def _add(
@@ -258,6 +308,7 @@ def _start(settings: EngineSettings) -> AsyncLLM:
         trust_remote_code=settings.trust_remote_code,
         logprobs_mode="processed_logprobs",
         worker_extension_cls="actors.receiver.WeightReceiver",
+        enable_sleep_mode=settings.can_sleep,
         **device,
     ).create_engine_config()
     if is_cpu:
@@ -282,7 +333,14 @@ def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:
 
 def _gpu_arguments(settings: EngineSettings) -> dict[str, Any]:
     width = settings.tensor_parallel_size
+    transfer: dict[str, Any] = {}
+    if settings.weight_transfer != "ray":
+        transfer = {"weight_transfer_config": {"backend": settings.weight_transfer}}
+    if settings.weight_transfer == "ipc":
+        # Handles of CUDA memory travel pickled, from this process to its own child.
+        os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
     return {
+        **transfer,
         "gpu_memory_utilization": settings.gpu_memory_share,
         "tensor_parallel_size": width,
         "distributed_executor_backend": CoreInOneProcess if width == 1 else CoreWithWorkers,
@@ -296,3 +354,16 @@ def _cache_bytes(config: Any) -> int:
     token = 2 * heads * model.get_head_size() * model.dtype.itemsize
     blocks = -(-model.max_model_len // CPU_BLOCK_TOKENS)
     return CPU_SEQUENCES * blocks * CPU_BLOCK_TOKENS * token
+
+
+def _transfer_api() -> TransferApi:
+    fields = {field.name for field in dataclasses.fields(NCCLWeightTransferInitInfo)}
+    return TransferApi(WeightTransferInitRequest, WeightTransferUpdateRequest, "packed" in fields)
+
+
+def _open_trainer_end(info: dict[str, Any]) -> Any:
+    """vLLM 0.23 has it on the engine class; later versions beside it."""
+    trainer_init = getattr(NCCLWeightTransferEngine, "trainer_init", None)
+    if trainer_init is None:
+        from vllm.distributed.weight_transfer.nccl_common import trainer_init
+    return trainer_init(info)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,7 @@ class SamplingActor:
         self._template = load_template(args.data.prompt_template)
         self._num_groups = 0
         self._num_tokens = 0
+        self._is_closing = False
 
     async def start(self) -> dict[str, float]:
         """Load tokenizer, oracle and engine; returns how long that took."""
@@ -88,6 +90,41 @@ class SamplingActor:
         with self._engine_or_end():
             return await self._engine.load_weights(version, weights)
 
+    async def connect_nccl(self, host: str, port: int, rank_offset: int, world_size: int) -> None:
+        """Join the learner's NCCL group with this actor's GPUs, from `rank_offset` on."""
+        with self._engine_or_end():
+            await self._engine.transfer.connect_nccl(host, port, rank_offset, world_size)
+
+    async def begin_weights(self) -> None:
+        """Stop sampling and be ready for weights from a learner's GPU; wakes a sleeping engine."""
+        with self._engine_or_end():
+            await self._engine.begin_weights()
+
+    async def receive_nccl(self, tensors: Mapping[str, Sequence[Any]]) -> None:
+        """Take the tensors, described so (`weights.describe`), that the learner sends meanwhile."""
+        with self._engine_or_end():
+            await self._engine.transfer.receive_nccl(tensors)
+
+    async def receive_ipc(self, shown: Sequence[bytes]) -> None:
+        """Copy the tensors that learners show (`weights.show`) on this actor's GPUs."""
+        with self._engine_or_end():
+            await self._engine.transfer.receive_ipc(shown)
+
+    async def end_weights(self, version: int) -> str:
+        """Sample from the weights received; returns the checksum of what the engine was fed."""
+        with self._engine_or_end():
+            return await self._engine.end_weights(version)
+
+    async def sleep(self) -> None:
+        """Give the GPUs' memory to the learner, once nothing is being sampled."""
+        with self._engine_or_end():
+            await self._engine.transfer.sleep()
+
+    async def wake_up(self) -> None:
+        """Take the memory back without new weights."""
+        with self._engine_or_end():
+            await self._engine.transfer.wake_up()
+
     async def reset_prefix_cache(self) -> None:
         """Forget the keys and values of all prompts."""
         with self._engine_or_end():
@@ -99,6 +136,7 @@ class SamplingActor:
 
     async def shutdown(self) -> None:
         """End the engine and the oracle; calls under way fail."""
+        self._is_closing = True
         self._watch.cancel()
         await self._engine.close()
         getattr(self._oracle, "close", lambda: None)()
@@ -158,7 +196,7 @@ class SamplingActor:
         try:
             yield
         finally:
-            if self._engine.is_dead:
+            if self._engine.is_dead and not self._is_closing:
                 _end("the engine died")
 
     async def _end_with_engine(self) -> None:

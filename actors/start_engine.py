@@ -8,6 +8,7 @@ from transformers import AutoConfig
 
 from understand_r1_zero.args import Args
 from understand_r1_zero.memory import longest_sequence
+from understand_r1_zero.weights import transfer_backend
 
 if TYPE_CHECKING:
     from actors.engine import Engine
@@ -34,6 +35,8 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
             tensor_parallel_size=args.cluster.num_gpus_per_actor,
             enable_prefix_caching=args.sampling.enable_prefix_caching,
             trust_remote_code=args.model.trust_remote_code,
+            weight_transfer=transfer_backend(args.cluster),
+            can_sleep=args.cluster.vllm_sleep,
         )
     )
 

@@ -85,7 +85,8 @@ class Fleet:
         processes: Sequence[Process] = self.groups.processes
         closing = [process.submit("shutdown") for process in processes]
         for process, future in zip(processes, closing, strict=True):
-            with contextlib.suppress(ProcessDied, TimeoutError):
+            # Whatever state an actor is in, the run's own outcome is what matters now.
+            with contextlib.suppress(Exception):
                 future.result(timeout_s)
             process.kill()
 

@@ -11,16 +11,18 @@ import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from understand_r1_zero.args import ClusterArgs
+
 ROW = 2**15
 """Words of a row: so few that they stay in the cache and PyTorch does not call its threads."""
-GPU_ROWS = 256
-"""Rows hashed at once on a GPU, where a kernel must be worth its launch."""
+ROWS_AT_ONCE = {"cpu": 1, "cuda": 256}
+"""On a GPU a kernel must be worth its launch."""
 ROW_MULTIPLIER = 0x5851F42D4C957F2D
 _SAFETENSORS_DTYPES = {
     "float64": "F64",
@@ -33,6 +35,15 @@ _SAFETENSORS_DTYPES = {
     "uint8": "U8",
     "bool": "BOOL",
 }
+
+
+def transfer_backend(cluster: ClusterArgs) -> Literal["ray", "nccl", "ipc"]:
+    """How weights reach the actors: `--weight_transfer`, with `auto` decided."""
+    if cluster.weight_transfer != "auto":
+        return cluster.weight_transfer
+    if cluster.gpus == 0:
+        return "ray"
+    return "ipc" if cluster.collocate else "nccl"
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -154,8 +165,7 @@ def _hash_words(tensor: Tensor) -> int:
     words = octets.view(torch.int32)
     multipliers = _multipliers(tensor.device)
     end = len(words) // ROW * ROW
-    rows_at_once = 1 if tensor.device.type == "cpu" else GPU_ROWS
-    rows = words[:end].view(-1, ROW).split(rows_at_once)
+    rows = words[:end].view(-1, ROW).split(ROWS_AT_ONCE[tensor.device.type])
     hashes = [(row * multipliers).sum(1) for row in rows]
     rest = words[end:]
     hashes.append((rest * multipliers[: len(rest)]).sum(0, keepdim=True))

@@ -38,8 +38,12 @@ def original(model):
 
 @pytest.fixture(scope="module")
 def other(original):
-    """Another policy: the weights of the second layer halved."""
-    return {name: a * np.float32(0.5 if "layers.1." in name else 1) for name, a in original.items()}
+    """Another policy: a second layer of half the size, and another embedding (and head: it is tied)."""
+    scales = {"layers.1.": 0.5, "embed_tokens": 1.3}
+    return {
+        name: array * np.float32(next((x for part, x in scales.items() if part in name), 1))
+        for name, array in original.items()
+    }
 
 
 @pytest.fixture
@@ -144,7 +148,7 @@ def test_one_changed_bit_shows_in_the_checksum(live, original, restored):
 def test_an_incomplete_publication_is_an_error_and_a_complete_one_mends_it(live, original):
     name = "model.layers.1.self_attn.k_proj.weight"
     incomplete = {key: array for key, array in original.items() if key != name}
-    with pytest.raises(Exception, match=name):
+    with pytest.raises(RuntimeError, match=name):
         live.run(live.engine.load_weights(1, incomplete))
     assert live.run(live.engine.load_weights(0, original)) == checksum(original)
     assert len(greedy(live, prompt(live))) > 0
@@ -174,6 +178,36 @@ def test_a_publication_in_flight_divides_each_response(live, model, original, ot
         )
         expected = np.where(versions == 0, before, after)
         assert np.abs(sample.sampler_logprobs - expected).max() < 1e-4
+
+
+def test_nothing_is_sampled_while_weights_are_received(live, restored):
+    class Received:
+        async def begin(self):
+            assert self.is_open is False
+            self.is_open = True
+
+        async def end(self):
+            self.is_open = False
+            return ["ab"]
+
+        is_open = False
+
+    transfer, live.engine.transfer = live.engine.transfer, Received()
+
+    async def receive():
+        before = asyncio.create_task(live.engine.generate(prompt(live), sampling(4, 2.0, 100)))
+        await asyncio.sleep(0.1)
+        await live.engine.begin_weights()
+        after = asyncio.create_task(live.engine.generate(prompt(live), sampling(4)))
+        await asyncio.sleep(0.5)
+        assert not before.done() and not after.done()
+        assert await live.engine.end_weights(5) == "ab"
+        return await before, await after
+
+    before, after = live.run(receive())
+    live.engine.transfer = transfer
+    assert {span.version for sample in after for span in sample.version_spans} == {5}
+    assert {span.version for sample in before for span in sample.version_spans} == {0, 5}
 
 
 def test_requests_given_up_raise_and_others_go_on(live):

@@ -9,10 +9,9 @@ from understand_r1_zero.weights import checksum
 class FusedModel(nn.Module):
     """As vLLM's models: fuses two checkpoint tensors, passes over what it does not need."""
 
-    packed_modules_mapping = {"gate_up_proj": ["gate_proj", "up_proj"]}
-
     def __init__(self):
         super().__init__()
+        self.packed_modules_mapping = {"gate_up_proj": ["gate_proj", "up_proj"]}
         self.mlp = nn.Module()
         self.mlp.gate_up_proj = nn.Linear(2, 4, bias=False)
         self.norm = nn.Linear(2, 1, bias=False)

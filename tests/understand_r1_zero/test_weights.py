@@ -1,4 +1,6 @@
+import base64
 import json
+import pickle
 import time
 
 import numpy as np
@@ -6,6 +8,7 @@ import pytest
 import torch
 
 from understand_r1_zero import weights
+from understand_r1_zero.args import ClusterArgs
 from understand_r1_zero.weights import (
     ROW,
     Checksum,
@@ -115,14 +118,10 @@ def test_checksum_is_the_documented_sum():
 
 
 def test_checksum_is_the_same_however_many_rows_go_at_once(monkeypatch):
-    # A GPU takes several at once; the meta device stands for it in nothing but this choice.
     tensor = torch.randn(5 * ROW + 3)
-    one_by_one = weights._hash_words(tensor)
-    whole = tensor.view(torch.int32)[: 5 * ROW].view(-1, ROW)
-    together = (whole * weights._multipliers(tensor.device)).sum(1)
-    alone = torch.cat([(row * weights._multipliers(row.device)).sum(1) for row in whole.split(1)])
-    assert torch.equal(together, alone)
-    assert one_by_one == weights._hash_words(tensor.clone())
+    expected = checksum({"a": tensor})
+    monkeypatch.setitem(weights.ROWS_AT_ONCE, "cpu", 2)
+    assert checksum({"a": tensor}) == expected
 
 
 def test_checksum_grows_with_each_tensor():
@@ -180,3 +179,45 @@ def test_checksum_is_fast():
     assert (
         tensor.nbytes / best_s > 0.5e9
     )  # a gigabyte a second on a core that has nothing else to do
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ({}, "ray"),
+        ({"gpus": 8}, "nccl"),
+        ({"gpus": 8, "collocate": True}, "ipc"),
+        ({"gpus": 8, "weight_transfer": "ray"}, "ray"),
+    ],
+)
+def test_weights_take_the_shortest_way(flags, expected):
+    assert weights.transfer_backend(ClusterArgs(**flags)) == expected
+
+
+def test_tensors_are_described_in_their_order():
+    assert weights.describe({"b": torch.zeros(2, 3), "a": torch.zeros(4).bfloat16()}) == {
+        "names": ["b", "a"],
+        "dtype_names": ["float32", "bfloat16"],
+        "shapes": [[2, 3], [4]],
+    }
+
+
+def shown(gpu):
+    facts = weights.describe({"a": torch.zeros(2), "b": torch.zeros(3)})
+    return pickle.dumps({**facts, "handles": [{gpu: (gpu, "a")}, {gpu: (gpu, "b")}]})
+
+
+def test_what_several_learners_show_is_found_by_gpu():
+    merged = weights.merge_shown([shown("GPU-1"), shown("GPU-2")])
+    handles = pickle.loads(base64.b64decode(merged.pop("ipc_handles_pickled")))
+    assert handles == [
+        {"GPU-1": ("GPU-1", "a"), "GPU-2": ("GPU-2", "a")},
+        {"GPU-1": ("GPU-1", "b"), "GPU-2": ("GPU-2", "b")},
+    ]
+    assert merged == weights.describe({"a": torch.zeros(2), "b": torch.zeros(3)})
+
+
+def test_learners_that_show_different_tensors_are_a_mistake():
+    other = {**weights.describe({"a": torch.zeros(2)}), "handles": [{"GPU-2": ()}]}
+    with pytest.raises(AssertionError):
+        weights.merge_shown([shown("GPU-1"), pickle.dumps(other)])
