@@ -42,13 +42,13 @@ def main(argv: list[str] | None = None) -> int:
     args = cli.parse(sys.argv[1:] if argv is None else argv)
     for line in cli.describe(args):
         print(line)
-    if args.run.dry_run:
-        from understand_r1_zero.dry_run import dry_run
-
-        print(dry_run(args, len(os.sched_getaffinity(0))))
-        return 0
     run = None
     try:
+        if args.run.dry_run:
+            from understand_r1_zero.dry_run import dry_run
+
+            print(dry_run(args, len(os.sched_getaffinity(0))))
+            return 0
         path = Path(args.run.save_path)
         run = RunDirectory(path) if args.run.resume else RunDirectory.create(path)
         return train(args, run)
@@ -77,7 +77,9 @@ def train(args: Args, run: RunDirectory) -> int:
     """Load the problems, start the processes, run the loop, tell what came of it."""
     problems = load_run_problems(args)
     planned = plan(args, len(os.sched_getaffinity(0)), len(problems.training))
-    progress = Progress.read(Path(args.run.resume)) if args.run.resume else Progress()
+    progress = Progress(problems=problems.digest())
+    if args.run.resume:
+        progress = Progress.resume(Path(args.run.resume), problems.digest())
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_signals())
         recorder = stack.enter_context(Recorder(args, run, planned.num_steps, progress.step))
@@ -122,6 +124,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
         scores = evaluate_all(args, parts, 0) if schedule.evaluates_at(0) else {}
         recorder.row(0, scores | timer.take())
 
+    recorder.console.begin()
     while progress.step < schedule.num_steps:
         with timer("collect"):
             groups = collector.collect(progress.version)
@@ -129,6 +132,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
         with timer("update"):
             update = learners.update(trajectories, progress.step)
         metrics = actor_metrics(groups, collector.sampling, progress.version) | update
+        metrics |= collector.metrics() | {"misc/pi_beta_version": float(progress.version)}
         if progress.step < GATED_STEPS and metrics["actor/staleness_max"] == 0:
             check_first_steps(args.alarm, groups, learners, token_decoder(args.model))
         progress.step += 1
@@ -136,9 +140,11 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
             progress.version += 1
             with timer("publish"):
                 fleet.publish(learners.publication(progress.version))
-        if schedule.evaluates_at(progress.step):
-            metrics |= evaluate_all(args, parts, progress.step)
-        recorder.step(progress.step, groups, metrics | timer.take())
+        try:
+            if schedule.evaluates_at(progress.step):
+                metrics |= evaluate_all(args, parts, progress.step)
+        finally:
+            recorder.step(progress.step, groups, metrics | timer.take())
         if schedule.saves_at(progress.step):
             with timer("save"):
                 save(args, run, learners, progress)
@@ -147,6 +153,8 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
 def evaluate_all(args: Args, parts: Parts, step: int) -> dict[str, float]:
     """Evaluate every benchmark with the policy the actors hold; returns its metrics."""
     recorder = parts.recorder
+    if not parts.problems.benchmarks:
+        return {}
     with recorder.timer("evaluate"):
         evaluations = evaluate(
             args, parts.problems.benchmarks, parts.fleet.groups, recorder.console.progress

@@ -39,6 +39,7 @@ from vllm.distributed.weight_transfer.packed_tensor import packed_nccl_broadcast
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import RequestOutputKind, SamplingParams
+from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
@@ -261,7 +262,8 @@ class Engine:
     async def _paused(self) -> AsyncIterator[None]:
         """Nothing is computed inside, no request enters, and the cache is empty.
 
-        After an error the engine stays paused: nobody knows what weights it holds.
+        After an error other than a refused request the engine stays paused: nobody knows what
+        weights it holds.
         """
         core = self._llm.engine_core
         async with self._entrance:
@@ -269,7 +271,11 @@ class Engine:
             # What was sampled before is here, but perhaps not counted yet.
             while not core.outputs_queue.empty():
                 await asyncio.sleep(0)
-            yield
+            try:
+                yield
+            except ValueError:
+                await core.resume_scheduler_async()
+                raise
             await core.resume_scheduler_async()
 
     def _publish(self, version: int, checksums: Sequence[str]) -> str:
@@ -310,7 +316,7 @@ def _start(settings: EngineSettings) -> AsyncLLM:
         worker_extension_cls="actors.receiver.WeightReceiver",
         enable_sleep_mode=settings.can_sleep,
         **device,
-    ).create_engine_config()
+    ).create_engine_config(UsageContext.LLM_CLASS)  # sized for throughput
     if is_cpu:
         cache = config.cache_config
         cache.kv_cache_memory_bytes = min(_cache_bytes(config), settings.max_cache_bytes)
@@ -319,6 +325,8 @@ def _start(settings: EngineSettings) -> AsyncLLM:
 
 def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:
     os.environ["OMP_NUM_THREADS"] = str(settings.num_threads)
+    # Threads that wait by turning would take the cores from graders and from this process.
+    os.environ["OMP_WAIT_POLICY"] = "passive"
     return {
         "enforce_eager": True,
         "block_size": CPU_BLOCK_TOKENS,

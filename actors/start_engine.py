@@ -8,10 +8,14 @@ from transformers import AutoConfig
 
 from understand_r1_zero.args import Args
 from understand_r1_zero.memory import longest_sequence
+from understand_r1_zero.sizes import model_size
 from understand_r1_zero.weights import transfer_backend
 
 if TYPE_CHECKING:
     from actors.engine import Engine
+
+SMALL_MODEL = 20_000_000
+"""Parameters below which threads wait for each other longer than they save."""
 
 
 def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
@@ -29,7 +33,7 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
             dtype="bfloat16" if args.model.bf16 else "float32",
             max_model_len=context_tokens(args),
             seed=(args.run.seed + actor_index) % 2**32,
-            num_threads=num_cores,
+            num_threads=engine_threads(args.model.pretrain, num_cores),
             max_cache_bytes=psutil.virtual_memory().available // (4 * num_actors),
             gpu_memory_share=args.cluster.vllm_gpu_ratio,
             tensor_parallel_size=args.cluster.num_gpus_per_actor,
@@ -39,6 +43,12 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
             can_sleep=args.cluster.vllm_sleep,
         )
     )
+
+
+def engine_threads(model: str, num_cores: int) -> int:
+    """Threads that compute: one a core, but one in all for a small model."""
+    size = model_size(model)
+    return min(1, num_cores) if size and size.parameters < SMALL_MODEL else num_cores
 
 
 def context_tokens(args: Args) -> int:

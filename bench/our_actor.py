@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from actors.start import start_actors
-from bench.side import Round, answer
+from bench.side import DoRound, Round, answer
 from understand_r1_zero import cli
 from understand_r1_zero.collect import Collector, Position
 from understand_r1_zero.launch import Cluster
@@ -23,7 +23,7 @@ def main() -> None:
         answer(lambda: _prepare(stack))
 
 
-def _prepare(stack: ExitStack):
+def _prepare(stack: ExitStack) -> DoRound:
     args = cli.parse(sys.argv[1:])
     problems = load_run_problems(args).training
     planned = plan(args, os.cpu_count() or 1, len(problems))

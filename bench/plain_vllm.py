@@ -5,7 +5,7 @@ import sys
 import time
 
 from bench.prompts import first_problems, prompts_of
-from bench.side import Round, answer
+from bench.side import DoRound, Round, answer
 from understand_r1_zero import cli
 
 CACHE_BYTES = 2**30
@@ -17,7 +17,7 @@ def main() -> None:
     answer(_prepare)
 
 
-def _prepare():
+def _prepare() -> DoRound:
     os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
     from vllm import LLM, SamplingParams
 

@@ -18,6 +18,7 @@ LOG_LINES = 20
 
 Round = dict[str, float]
 """What one round gave: `tokens`, `seconds`, and whatever else its side reports."""
+DoRound = Callable[..., Round]
 
 
 class Side:
@@ -30,7 +31,8 @@ class Side:
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
         self._module = module
-        self._log = tempfile.TemporaryFile("w+", errors="replace")
+        # Closed on exit.
+        self._log = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -77,7 +79,7 @@ class Side:
         return json.loads(line)
 
 
-def answer(prepare: Callable[[], Callable[..., Round]]) -> None:
+def answer(prepare: Callable[[], DoRound]) -> None:
     """In the side's process: prepare, then do a round for every request until there are no more.
 
     The engines print to the standard output: from here on that goes to standard error.

@@ -44,7 +44,7 @@ def test_training_learns_moves_every_parameter_and_is_evaluated_alike_offline(
     ):
         assert (run.path / name).exists(), name
     assert len(list((run.path / "samples").iterdir())) == 12
-    assert len(list((run.path / "eval_results").iterdir())) == 2 * 3
+    assert len(list((run.path / "eval_results").iterdir())) == 2 * 2
     sample = json.loads((run.path / "samples" / "step_000001.jsonl").read_text().split("\n")[0])
     assert sample["responses"][0]["version"] == 0
     assert len(sample["responses"]) == 8

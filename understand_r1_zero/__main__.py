@@ -34,8 +34,12 @@ def _plots(argv: Sequence[str]) -> int:
     if len(argv) != 1:
         print("usage: python -m understand_r1_zero plots RUN_DIRECTORY", file=sys.stderr)
         return 2
-    for file in draw_plots(Path(argv[0])):
-        print(file)
+    try:
+        for file in draw_plots(Path(argv[0])):
+            print(file)
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -10,13 +10,13 @@ from typing import Literal
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
 DEMO_PROMPT_DATA = (
-    "reasoning_gym:chain_sum?min_terms=2&max_terms=4&min_digits=1&max_digits=2&size=20000"
+    "reasoning_gym:chain_sum?min_terms=3&max_terms=4&min_digits=1&max_digits=1&size=4500"
 )
-"""Sums of two to four numbers: what the demo trains on."""
+"""Sums of three or four digits: what the demo trains on."""
 DEMO_EVAL_DATA = ",".join(
     f"sum_{terms}=reasoning_gym:chain_sum?min_terms={terms}&max_terms={terms}"
-    "&min_digits=1&max_digits=2&size=150"
-    for terms in (2, 3, 4)
+    "&min_digits=1&max_digits=1&size=200"
+    for terms in (3, 4)
 )
 """Its benchmarks, one a number of terms."""
 

@@ -63,7 +63,7 @@ class Collector:
         self._again = deque(position.asked)
         self.position = position
         self.position.asked = []
-        self.num_dropped_stale = 0
+        self._num_dropped_stale = 0
 
     def collect(self, version: int) -> list[Group]:
         """The next batch for a learner at policy `version`, in the order the problems were asked."""
@@ -74,6 +74,16 @@ class Collector:
         for group in batch:
             self.position.asked.remove(group.index)
         return sorted(batch, key=lambda group: group.index)
+
+    def metrics(self) -> dict[str, float]:
+        """Groups thrown away since the last call, and how far the prompts are."""
+        dropped, self._num_dropped_stale = self._num_dropped_stale, 0
+        return {
+            "actor/stale_dropped_count": float(dropped),
+            "misc/prompt_consumed": float(self.position.next - len(self.position.asked)),
+            "misc/prompt_epoch": float(self._order.epoch(self.position.next)),
+            "misc/prompt_dataset_len": float(len(self._problems)),
+        }
 
     def _collect_together(self) -> list[Group]:
         requests = [self._next_request() for _ in range(self._batch_size)]
@@ -91,7 +101,7 @@ class Collector:
             oldest = min(response.oldest_version for response in group.responses)
             if version - oldest <= self._max_staleness:
                 return group
-            self.num_dropped_stale += 1
+            self._num_dropped_stale += 1
             self.position.asked.remove(group.index)
             self._again.append(group.index)
             self._ask()

@@ -1,5 +1,6 @@
 """The problems of a run: loaded, checked against the benchmarks, and short enough to ask."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,13 @@ class Problems:
     benchmarks: dict[str, list[Problem]]
     num_leaked: int
     num_long: int
+
+    def digest(self) -> str:
+        """Of the training problems, in order."""
+        digest = hashlib.blake2b(digest_size=16)
+        for problem in self.training:
+            digest.update(repr((problem.text, problem.answers)).encode())
+        return digest.hexdigest()
 
     def lines(self) -> Iterator[str]:
         """What was loaded, for the console."""

@@ -13,8 +13,12 @@ FILE = "progress.json"
 
 @dataclass
 class Progress:
-    """Steps trained, the policy version the actors hold, and the place in the prompt order."""
+    """Steps trained, the policy version the actors hold, and the place in the prompt order.
 
+    `problems` is the digest of the training problems that the place refers to.
+    """
+
+    problems: str
     step: int = 0
     version: int = 0
     position: Position = field(default_factory=Position)
@@ -24,16 +28,23 @@ class Progress:
         write_atomic(checkpoint / FILE, json.dumps(asdict(self)))
 
     @classmethod
-    def read(cls, checkpoint: Path) -> "Progress":
-        """Read what `write` wrote.
+    def resume(cls, checkpoint: Path, problems: str) -> "Progress":
+        """Read what `write` wrote, to go on with the problems of that digest.
 
-        Raises ValueError when the directory is no checkpoint of ours.
+        Raises ValueError when the directory is no checkpoint of ours, or of other problems.
         """
         path = checkpoint / FILE
         if not path.is_file():
             raise ValueError(f"--resume: {checkpoint} has no {FILE}; name a run or a checkpoint")
         record = json.loads(path.read_text(encoding="utf-8"))
-        return cls(record["step"], record["version"], Position(**record["position"]))
+        if record["problems"] != problems:
+            raise ValueError(
+                "--resume: the training problems are others than when the checkpoint was taken, so its "
+                "place among them means nothing; give the same --prompt_data, and the same benchmarks "
+                "(--eval_data, --test_split, --max_eval), whose problems are left out"
+            )
+        position = Position(**record["position"])
+        return cls(problems, record["step"], record["version"], position)
 
 
 class Schedule:

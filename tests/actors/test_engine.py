@@ -9,6 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from understand_r1_zero.args import TINY_MODEL
+from understand_r1_zero.templates import render_qwen_math
 from understand_r1_zero.types import Sampling, VersionSpan
 from understand_r1_zero.weights import checksum, to_arrays
 
@@ -22,8 +23,7 @@ def sampling(num_samples=4, temperature=1.0, max_tokens=32, seed=None):
 
 
 def prompt(live, text="27 + 14 - 5"):
-    question = f"<|im_start|>user\nCalculate {text}.<|im_end|>\n<|im_start|>assistant\n"
-    return np.array(live.tokenizer(question).input_ids, np.int32)
+    return np.array(live.tokenizer(render_qwen_math(f"{text} =")).input_ids, np.int32)
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +91,18 @@ def test_sampler_logprobs_are_the_models_after_temperature(live, model, original
 
 
 def test_samples_end_with_the_end_token_or_are_truncated(live):
-    samples = live.run(live.engine.generate(prompt(live), sampling(64, 1.0, 24)))
-    assert {sample.is_truncated for sample in samples} == {True, False}
-    for sample in samples:
-        has_ended = sample.token_ids[-1] in EOS_IDS
-        assert sample.is_truncated == (not has_ended)
-        assert not sample.is_truncated or len(sample.token_ids) == 24
-        assert sample.token_ids.dtype == np.int32
-        assert sample.text == live.tokenizer.decode(sample.token_ids, skip_special_tokens=True)
-        assert sample.version_spans == (VersionSpan(0, len(sample.token_ids)),)
+    short = live.run(live.engine.generate(prompt(live), sampling(16, 1.0, 2)))
+    long = live.run(live.engine.generate(prompt(live), sampling(64, 1.0, 200)))
+    assert any(sample.is_truncated for sample in short)
+    assert not all(sample.is_truncated for sample in long)
+    for max_tokens, samples in ((2, short), (200, long)):
+        for sample in samples:
+            has_ended = sample.token_ids[-1] in EOS_IDS
+            assert sample.is_truncated == (not has_ended)
+            assert not sample.is_truncated or len(sample.token_ids) == max_tokens
+            assert sample.token_ids.dtype == np.int32
+            assert sample.text == live.tokenizer.decode(sample.token_ids, skip_special_tokens=True)
+            assert sample.version_spans == (VersionSpan(0, len(sample.token_ids)),)
 
 
 @pytest.mark.parametrize("seed", [None, 5])
@@ -223,6 +226,9 @@ def test_requests_given_up_raise_and_others_go_on(live):
 
 
 def test_a_prompt_longer_than_the_context_is_refused(live):
+    too_long = np.full(2000, 5, np.int32)
     with pytest.raises(ValueError, match="1088"):
-        live.run(live.engine.generate(np.full(2000, 5, np.int32), sampling()))
+        live.run(live.engine.generate(too_long, sampling()))
+    with pytest.raises(ValueError, match="1088"):
+        live.run(live.engine.generate_together([(too_long, sampling())]))
     assert len(live.run(live.engine.generate(prompt(live), sampling()))) == 4

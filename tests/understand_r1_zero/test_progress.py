@@ -8,14 +8,21 @@ from understand_r1_zero.progress import Progress, Schedule
 
 
 def test_progress_survives_a_checkpoint(tmp_path):
-    progress = Progress(step=12, version=6, position=Position(next=100, asked=[93, 97]))
+    position = Position(next=100, asked=[93, 97])
+    progress = Progress("digest", step=12, version=6, position=position)
     progress.write(tmp_path)
-    assert Progress.read(tmp_path) == progress
+    assert Progress.resume(tmp_path, "digest") == progress
+
+
+def test_a_place_among_other_problems_is_refused(tmp_path):
+    Progress("digest").write(tmp_path)
+    with pytest.raises(ValueError, match=r"--resume.*--prompt_data.*--eval_data"):
+        Progress.resume(tmp_path, "another digest")
 
 
 def test_a_directory_that_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"--resume.*progress\.json"):
-        Progress.read(tmp_path)
+        Progress.resume(tmp_path, "digest")
 
 
 @pytest.mark.parametrize(

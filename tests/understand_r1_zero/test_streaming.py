@@ -177,7 +177,8 @@ def test_stale_groups_are_dropped_counted_and_asked_again():
     collect = collector(stream([process]))
     indices = [group.index for group in collect.collect(5)]
     assert indices == [0, 1, 2, 3]
-    assert collect.num_dropped_stale == 4
+    assert collect.metrics()["actor/stale_dropped_count"] == 4
+    assert collect.metrics()["actor/stale_dropped_count"] == 0
 
 
 def test_what_was_in_flight_at_a_checkpoint_is_asked_first_after_a_resume():
