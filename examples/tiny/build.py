@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, pre_tokenizers, trainers
@@ -119,7 +120,7 @@ def worksheets(rng: random.Random) -> Iterator[tuple[str, str]]:
         yield "\n", "\n".join(itertools.islice(lines, 6)) + "\n"
 
 
-def build_tokenizer(rng: random.Random) -> Qwen2Tokenizer:
+def build_tokenizer(rng: random.Random) -> Any:
     """Qwen2's byte-level BPE with 512 tokens, two of which are the phrases in every prompt."""
     sample = [part for pair in itertools.islice(dialogues(rng), 2000) for part in pair]
     sample += [text for example in WORKED_EXAMPLES for text in example] * 20
@@ -135,7 +136,8 @@ def build_tokenizer(rng: random.Random) -> Qwen2Tokenizer:
     bare = Qwen2Tokenizer().backend_tokenizer
     bare.train_from_iterator(sample, trainer)
     bpe = json.loads(bare.to_str())["model"]
-    tokenizer = Qwen2Tokenizer(vocab=bpe["vocab"], merges=[tuple(pair) for pair in bpe["merges"]])
+    merges: Any = [tuple(pair) for pair in bpe["merges"]]
+    tokenizer: Any = Qwen2Tokenizer(vocab=bpe["vocab"], merges=merges)
     tokenizer.add_tokens(list(SPECIAL_TOKENS), special_tokens=True)
     tokenizer.add_tokens(
         [AddedToken(INSTRUCTION, normalized=False), AddedToken(STEM, normalized=False)]
@@ -145,7 +147,7 @@ def build_tokenizer(rng: random.Random) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def build_model(tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
+def build_model(tokenizer: Any) -> Any:
     """A Qwen2 of two layers with freshly drawn weights."""
     stops = tokenizer.convert_tokens_to_ids([END, END_OF_TEXT])
     config = Qwen2Config(
@@ -169,7 +171,7 @@ def build_model(tokenizer: Qwen2Tokenizer) -> Qwen2ForCausalLM:
 
 
 def batches(
-    documents: Iterator[tuple[str, str]], tokenizer: Qwen2Tokenizer, rng: random.Random
+    documents: Iterator[tuple[str, str]], tokenizer: Any, rng: random.Random
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (token ids, is-response mask), both (BATCH, T), padded on the right, like lengths together."""
     while True:
@@ -195,15 +197,13 @@ def batches(
             )
 
 
-def response_loss(model: Qwen2ForCausalLM, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def response_loss(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean cross-entropy in nats over the response tokens, the only ones whose logits are computed."""
     hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
     return functional.cross_entropy(model.lm_head(hidden[mask[:, 1:]]), ids[:, 1:][mask[:, 1:]])
 
 
-def pretrain(
-    model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, steps: int, rng: random.Random
-) -> None:
+def pretrain(model: Any, tokenizer: Any, steps: int, rng: random.Random) -> None:
     """Worksheets for two fifths of the steps, then dialogues; Muon for matrices, AdamW for the rest."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
@@ -233,9 +233,7 @@ def pretrain(
 
 
 @torch.no_grad()
-def solve(
-    model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer, questions: list[str], num_samples: int
-) -> list[str]:
+def solve(model: Any, tokenizer: Any, questions: list[str], num_samples: int) -> list[str]:
     """`num_samples` responses a question at temperature 1, or one greedy one if it is 0."""
     prompts = [render_qwen_math(question) for question in questions]
     inputs = tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt")
@@ -249,7 +247,7 @@ def solve(
     return tokenizer.batch_decode(ids[:, inputs.input_ids.shape[1] :])
 
 
-def measure(model: Qwen2ForCausalLM, tokenizer: Qwen2Tokenizer) -> None:
+def measure(model: Any, tokenizer: Any) -> None:
     """Print greedy accuracy, mean accuracy at temperature 1, and pass@8 of every benchmark."""
     for name, problems in benchmark_problems().items():
         questions = [problem.text for problem in problems]
