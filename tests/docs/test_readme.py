@@ -22,7 +22,7 @@ DOCUMENTS = sorted(
 RECIPES = sorted(REPOSITORY.glob("examples/**/*.toml"))
 TRAIN, COMMANDS = ("python", "train_zero_math.py"), ("python", "-m", "understand_r1_zero")
 OTHER_PROGRAMS_FLAGS = {"--head", "--no-deps", "--editable"}
-LINES_ALLOWED = {"README.md": 250, "docs/design.md": 200, "CONTRIBUTING.md": 60}
+LINES_ALLOWED = {"README.md": 280, "docs/design.md": 200, "CONTRIBUTING.md": 60}
 
 
 def name_of(path):
