@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from actors.lifeline import hold_on_to_parent
+from actors.lifeline import held_children, hold_on
 from actors.samples import Sample, cut_after_stop
 from actors.versions import VersionLog
 from actors.weight_transfer import TransferApi, WeightTransfer
@@ -43,6 +43,9 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+# An engine core that is spawned comes by here to find its executor, long before it listens.
+hold_on()
 
 CPU_BLOCK_TOKENS = 32
 """The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
@@ -77,7 +80,7 @@ class CoreInOneProcess(UniProcExecutor):
     """The model runs in the engine core's process, which ends with its parent."""
 
     def _init_executor(self) -> None:
-        hold_on_to_parent()
+        hold_on()  # had it been forked
         super()._init_executor()
 
 
@@ -85,7 +88,7 @@ class CoreWithWorkers(MultiprocExecutor):
     """The model runs in a process a GPU; they end with the engine core, and that with its parent."""
 
     def _init_executor(self) -> None:
-        hold_on_to_parent()
+        hold_on()  # had it been forked
         super()._init_executor()
 
 
@@ -320,7 +323,8 @@ def _start(settings: EngineSettings) -> AsyncLLM:
     if is_cpu:
         cache = config.cache_config
         cache.kv_cache_memory_bytes = min(_cache_bytes(config), settings.max_cache_bytes)
-    return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+    with held_children():
+        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
 
 
 def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:

@@ -1,24 +1,36 @@
-"""Ends a child process when its parent is gone, however the parent went."""
+"""Ends a child process when its parent is gone, however the parent went.
+
+A killed parent cannot tell its children. The kernel's parent-death signal would fire when the thread
+that started the child ends, so the parent's id is watched instead.
+"""
 
 import os
 import signal
 import threading
 import time
-from multiprocessing import parent_process
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 POLL_S = 0.2
+_VARIABLE = "LIFELINE_PARENT_PID"
 
 
-def hold_on_to_parent() -> None:
-    """Kill this process as soon as the process that started it (by multiprocessing) has died.
+@contextmanager
+def held_children() -> Iterator[None]:
+    """Processes started inside may `hold_on` to this one, even when it has died by then."""
+    os.environ[_VARIABLE] = str(os.getpid())
+    try:
+        yield
+    finally:
+        os.environ.pop(_VARIABLE, None)
 
-    A killed parent cannot tell its children. The kernel's parent-death signal would fire when the
-    thread that started the child ends, so the parent's id is watched instead.
-    """
-    parent = parent_process()
-    if parent is None or parent.pid is None:
-        return
-    threading.Thread(target=_watch, args=(parent.pid,), name="lifeline", daemon=True).start()
+
+def hold_on() -> None:
+    """Kill this process as soon as its parent has died, if it was started in `held_children`."""
+    parent_pid = int(os.environ.get(_VARIABLE, os.getpid()))
+    if parent_pid != os.getpid():
+        del os.environ[_VARIABLE]  # not for this process's own children
+        threading.Thread(target=_watch, args=(parent_pid,), name="lifeline", daemon=True).start()
 
 
 def _watch(parent_pid: int) -> None:

@@ -26,7 +26,7 @@ def main() -> None:
 def _prepare(stack: ExitStack) -> DoRound:
     args = cli.parse(sys.argv[1:])
     problems = load_run_problems(args).training
-    planned = plan(args, os.cpu_count() or 1, len(problems))
+    planned = plan(args, len(os.sched_getaffinity(0)), len(problems))
     cluster = stack.enter_context(Cluster(bundles=planned.bundles))
     logs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     fleet = start_actors(

@@ -20,7 +20,7 @@ def main() -> None:
 
 
 def _prepare() -> DoRound:
-    cores = os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
     os.environ["OMP_NUM_THREADS"] = str(cores)
     from learners.policy_gradient import PolicyGradientLearner
 

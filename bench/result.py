@@ -65,7 +65,7 @@ class Result:
             "ours": list(self.ours),
             "theirs": list(self.theirs),
             "command": command,
-            "cores": os.cpu_count(),
+            "cores": len(os.sched_getaffinity(0)),
             **self.details,
         }
 

@@ -184,11 +184,11 @@ class GroupStream:
 
     def _absorb(self) -> None:
         """Take in one finished call, whatever channel it belongs to."""
+        if self._should_stop.is_set():
+            raise Interrupted
         try:
             slot, process, call, future = self._finished.get(timeout=POLL_S)
         except queue.Empty:
-            if self._should_stop.is_set():
-                raise Interrupted from None
             return
         error = future.exception()
         if error is None:

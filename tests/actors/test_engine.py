@@ -52,6 +52,18 @@ def restored(live, original) -> Iterator[None]:
     live.run(live.engine.load_weights(0, original))
 
 
+async def long_samples(live, num_samples):
+    """Long responses, still being sampled but well under way: the task that gives them."""
+    ask = sampling(num_samples, 2.0, 400)
+    running = asyncio.create_task(live.engine.generate(prompt(live), ask))
+    while not any(
+        state.detokenizer.num_output_tokens() >= 40
+        for state in live.engine._llm.output_processor.request_states.values()
+    ):
+        await asyncio.sleep(0.001)
+    return running
+
+
 def set_weights(model, weights):
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -161,8 +173,7 @@ def test_a_publication_in_flight_divides_each_response(live, model, original, ot
     ids = prompt(live)
 
     async def publish_amid():
-        running = asyncio.create_task(live.engine.generate(ids, sampling(16, 2.0, 200)))
-        await asyncio.sleep(0.3)
+        running = await long_samples(live, 16)
         await live.engine.load_weights(1, other)
         return await running
 
@@ -183,7 +194,7 @@ def test_a_publication_in_flight_divides_each_response(live, model, original, ot
         assert np.abs(sample.sampler_logprobs - expected).max() < 1e-4
 
 
-def test_nothing_is_sampled_while_weights_are_received(live, restored):
+def test_nothing_is_sampled_while_weights_are_received(live, restored, monkeypatch):
     class Received:
         async def begin(self):
             assert self.is_open is False
@@ -195,28 +206,25 @@ def test_nothing_is_sampled_while_weights_are_received(live, restored):
 
         is_open = False
 
-    transfer, live.engine.transfer = live.engine.transfer, Received()
-
     async def receive():
-        before = asyncio.create_task(live.engine.generate(prompt(live), sampling(4, 2.0, 100)))
-        await asyncio.sleep(0.1)
+        before = await long_samples(live, 4)
         await live.engine.begin_weights()
         after = asyncio.create_task(live.engine.generate(prompt(live), sampling(4)))
         await asyncio.sleep(0.5)
-        assert not before.done() and not after.done()
+        is_done = before.done() or after.done()
         assert await live.engine.end_weights(5) == "ab"
+        assert not is_done
         return await before, await after
 
+    monkeypatch.setattr(live.engine, "transfer", Received())
     before, after = live.run(receive())
-    live.engine.transfer = transfer
     assert {span.version for sample in after for span in sample.version_spans} == {5}
     assert {span.version for sample in before for span in sample.version_spans} == {0, 5}
 
 
 def test_requests_given_up_raise_and_others_go_on(live):
     async def give_up():
-        running = asyncio.create_task(live.engine.generate(prompt(live), sampling(64, 2.0, 900)))
-        await asyncio.sleep(0.2)
+        running = await long_samples(live, 16)
         await live.engine.abort_all()
         with pytest.raises(RuntimeError, match="abort"):
             await running

@@ -7,22 +7,25 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 FAMILY = """
 import multiprocessing, sys, threading, time
-from actors.lifeline import hold_on_to_parent
+from actors.lifeline import held_children, hold_on
 
-def child():
-    hold_on_to_parent()
+def child(delay_s):
     print("ready", flush=True)
+    time.sleep(delay_s)
+    hold_on()
     time.sleep(60)
 
 if __name__ == "__main__":
     # The thread that starts the child ends, which must not matter.
-    process = multiprocessing.get_context("spawn").Process(target=child)
+    process = multiprocessing.get_context("spawn").Process(target=child, args=(float(sys.argv[1]),))
     thread = threading.Thread(target=process.start)
-    thread.start()
-    thread.join()
+    with held_children():
+        thread.start()
+        thread.join()
     print(process.pid, flush=True)
     time.sleep(60)
 """
@@ -34,12 +37,16 @@ def wait_for_end(pid, timeout_s):
     return not psutil.pid_exists(pid)
 
 
-def test_a_child_ends_with_its_killed_parent_and_not_before(tmp_path):
+@pytest.mark.parametrize("delay_s", [0, 1.5])
+def test_a_child_ends_with_its_killed_parent_and_not_before(tmp_path, delay_s):
     script = tmp_path / "family.py"
     script.write_text(FAMILY)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     parent = subprocess.Popen(
-        [sys.executable, str(script)], stdout=subprocess.PIPE, env=environment, text=True
+        [sys.executable, str(script), str(delay_s)],
+        stdout=subprocess.PIPE,
+        env=environment,
+        text=True,
     )
     with parent:
         assert parent.stdout is not None

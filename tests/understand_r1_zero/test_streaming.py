@@ -137,6 +137,16 @@ def test_waiting_ends_when_the_run_is_asked_to_stop():
     assert time.perf_counter() - start < 1.5
 
 
+def test_groups_that_keep_finishing_do_not_hide_the_wish_to_stop():
+    stop = threading.Event()
+    groups = stream([ThreadProcess("fast")], stop=stop)
+    asked = groups.stream(requests(40))
+    next(asked)
+    stop.set()
+    with pytest.raises(Interrupted):
+        list(asked)
+
+
 def test_together_gives_each_actor_one_fixed_share():
     one, two = ThreadProcess("one"), ThreadProcess("two")
     indices = [group.index for group in stream([one, two]).together(requests(5))]
