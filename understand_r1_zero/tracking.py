@@ -18,8 +18,9 @@ REACH_TIMEOUT_S = 5.0
 INIT_TIMEOUT_S = 30.0
 FINISH_TIMEOUT_S = 60.0
 """Longest waits for the server: before, at, and after a run. The rest can be synced later."""
-_FAILURES = (OSError, ValueError, RuntimeError)
-"""What wandb raises besides its own Error: a lost process, a bad setting, a failed upload."""
+_FAILURES = Exception
+"""What wandb raises: its own Error, and bare exceptions of its internals when its process is lost. None
+of them may end a training run, whose metrics are on disk anyway."""
 
 
 class Tracker:
@@ -60,11 +61,11 @@ class Tracker:
 
         try:
             self._run.log(dict(metrics), step=step)
-        except (wandb.Error, *_FAILURES) as error:
+        except _FAILURES as error:
             self._warn(f"wandb stopped at step {step} ({_one_line(error)}); metrics.jsonl goes on")
             self._run = None
             # wandb would try the same at exit and end the program with a traceback.
-            with contextlib.suppress(wandb.Error, *_FAILURES):
+            with contextlib.suppress(_FAILURES):
                 wandb.teardown()
         self._next_step = step
 
@@ -77,7 +78,7 @@ class Tracker:
         try:
             self._run.finish(exit_code=exit_code)
             wandb.teardown()
-        except (wandb.Error, *_FAILURES) as error:
+        except _FAILURES as error:
             self._warn(f"wandb did not finish ({_one_line(error)}); {self.location}")
         self._run = None
 
@@ -119,12 +120,12 @@ def _start(
     try:
         session = wandb.setup(wandb.Settings(silent=True))
         return _init(choose_mode(session.settings.base_url), options)
-    except (wandb.Error, *_FAILURES) as error:
+    except _FAILURES as error:
         warn(f"wandb cannot start ({_one_line(error)}); trying offline")
     try:
         wandb.teardown()
         return _init("offline", options)
-    except (wandb.Error, *_FAILURES) as error:
+    except _FAILURES as error:
         warn(f"wandb cannot start offline ({_one_line(error)}); metrics.jsonl goes on")
     return None
 

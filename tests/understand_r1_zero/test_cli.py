@@ -187,7 +187,7 @@ def test_config_toml_reproduces_the_flags(tmp_path: Path, name: str):
     args = parse((PUBLISHED_COMMON + PUBLISHED[name]).split())
     recipe = tmp_path / "config.toml"
     recipe.write_text(to_toml(args))
-    again = parse(["--config", str(recipe)])
+    again = parse(["--config", str(recipe), "--save_path", args.run.save_path])
     expected = replace(args.run, config=str(recipe), rnd_seed=False)
     assert again == replace(args, run=expected)
 

@@ -1,6 +1,7 @@
 """A private Ray on loopback: processes, shared values, errors, deaths, and nothing left behind."""
 
 import os
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -11,29 +12,6 @@ from understand_r1_zero.launch import Cluster, Placement, ProcessDied
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
-class Worker:
-    def __init__(self, name):
-        self.name = name
-
-    def add(self, values, amount):
-        return float(values.sum()) + amount
-
-    def payload(self):
-        return np.ones(1_000_000, np.float32), "a million ones"
-
-    def variable(self, name):
-        return os.environ.get(name)
-
-    def fail(self):
-        raise ValueError("--flag must be positive, got -1")
-
-    def die(self):
-        os._exit(1)
-
-    def say(self, text):
-        print(text, flush=True)
-
-
 @pytest.fixture(scope="module")
 def cluster():
     with Cluster(bundles=[{"CPU": 1.0}, {"CPU": 1.0}]) as started:
@@ -41,7 +19,9 @@ def cluster():
 
 
 def spawn(cluster, bundle=0, log=None, env=None):
-    return cluster.spawn("worker-0", Worker, Placement(bundle, env=env or {}), {"name": "x"}, log)
+    env = {"PYTHONPATH": str(Path(__file__).parent)} | (env or {})
+    path = "launch_worker:Worker"
+    return cluster.spawn("worker-0", path, Placement(bundle, env=env), {"name": "x"}, log)
 
 
 def test_methods_run_there_with_their_environment(cluster):

@@ -46,11 +46,22 @@ def verify(gold, answer, **options):
 """
 
 
+of_others: set[int] = set()
+"""Workers of pools that other test modules keep open."""
+
+
+@pytest.fixture(autouse=True)
+def remember_others() -> None:
+    of_others.clear()
+    of_others.update(process.pid for process in worker_processes())
+
+
 def worker_processes() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.status() != psutil.STATUS_ZOMBIE
+        if child.pid not in of_others
+        and child.status() != psutil.STATUS_ZOMBIE
         and "understand_r1_zero.grading.worker" in child.cmdline()
     ]
 
