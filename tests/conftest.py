@@ -74,7 +74,9 @@ def start_run(tmp_path):
         path, output = tmp_path / name, tmp_path / f"{name}.out"
         marker = f"{tmp_path}/{len(runs)}"
         command = [sys.executable, str(REPOSITORY / "train_zero_math.py")]
-        command += [*(SMALL if small else []), *map(str, flags)]
+        # A resumed run has its flags from config.toml.
+        is_resumed = "--resume" in flags
+        command += [*(SMALL if small and not is_resumed else []), *map(str, flags)]
         if not {"--resume", "--save_path"} & set(map(str, flags)):
             command += ["--save_path", str(path)]
         with output.open("ab") as file:
