@@ -9,7 +9,7 @@ import pytest
 
 def bench(repository, *arguments):
     command = [sys.executable, "-m", "bench", *map(str, arguments)]
-    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, cwd=repository, capture_output=True, text=True, timeout=560)
 
 
 def test_an_unknown_benchmark_is_refused(repository):
@@ -20,6 +20,7 @@ def test_an_unknown_benchmark_is_refused(repository):
 
 @pytest.mark.slow
 @pytest.mark.engine
+@pytest.mark.timeout(600)
 def test_every_benchmark_finds_a_ratio(repository, tmp_path):
     names = ["actor", "learner", "publication"]
     done = bench(repository, *names, "--smoke", "--out", tmp_path)
