@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,16 +13,17 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 @pytest.fixture
-def two_nodes():
-    """Two nodes of one CPU each, so that actor and learner cannot share one."""
-    cluster_utils = pytest.importorskip("ray.cluster_utils")
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1"
-    cluster = cluster_utils.Cluster(
-        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
-    )
-    cluster.add_node(num_cpus=1)
-    yield cluster
-    cluster.shutdown()
+def address():
+    """Of two nodes of one CPU each, so that actor and learner cannot share one."""
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("two_nodes.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as nodes:
+        assert nodes.stdout is not None
+        yield next(line.split()[1] for line in nodes.stdout if line.startswith("@"))
+        nodes.communicate(timeout=60)
 
 
 @pytest.mark.skipif(
@@ -29,12 +31,12 @@ def two_nodes():
     reason="hiding files needs root and unshare",
 )
 def test_training_and_resuming_on_two_nodes_that_do_not_see_the_run_directory(
-    two_nodes, repository, tmp_path
+    address, repository, tmp_path
 ):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
     flags = "--rollout_batch_size 16 --num_samples 4 --eval_steps -1 --save_steps 2"
-    train = f"{sys.executable} train_zero_math.py --ray_address {two_nodes.address} {flags}"
+    train = f"{sys.executable} train_zero_math.py --ray_address {address} {flags}"
     # Only these processes see what is written below `hidden`; the nodes see an empty folder.
     script = f"""set -e
         mount -t tmpfs none {hidden}
