@@ -4,6 +4,7 @@ One `AsyncLLM` here and its core in a child process. Written for vLLM 0.23 to 0.
 """
 
 import asyncio
+import atexit
 import dataclasses
 import itertools
 import operator
@@ -16,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from torch import Tensor
 
-from actors.lifeline import held_children, hold_on
+from actors.lifeline import held_children
 from actors.samples import Sample, cut_after_stop
 from actors.versions import VersionLog
 from actors.weight_transfer import TransferApi, WeightTransfer
@@ -26,6 +27,8 @@ from understand_r1_zero.weights import write_safetensors
 # vLLM reads its variables while it is imported.
 os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
 os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
+# A fork would copy locks that other threads hold.
+os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
 
 from vllm.distributed.weight_transfer.base import (
     WeightTransferInitRequest,
@@ -43,9 +46,6 @@ from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
-
-# An engine core that is spawned comes by here to find its executor, long before it listens.
-hold_on()
 
 CPU_BLOCK_TOKENS = 32
 """The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
@@ -80,16 +80,9 @@ class CoreInOneProcess(UniProcExecutor):
     """The model runs in the engine core's process, which ends with its parent."""
 
     def _init_executor(self) -> None:
-        hold_on()  # had it been forked
         super()._init_executor()
-
-
-class CoreWithWorkers(MultiprocExecutor):
-    """The model runs in a process a GPU; they end with the engine core, and that with its parent."""
-
-    def _init_executor(self) -> None:
-        hold_on()  # had it been forked
-        super()._init_executor()
+        # When it ends, taking apart what vLLM imported would last two seconds.
+        atexit.register(os._exit, 0)
 
 
 class NcclSender:
@@ -323,7 +316,7 @@ def _start(settings: EngineSettings) -> AsyncLLM:
     if is_cpu:
         cache = config.cache_config
         cache.kv_cache_memory_bytes = min(_cache_bytes(config), settings.max_cache_bytes)
-    with held_children():
+    with held_children("actors.core_main"):
         return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
 
 
@@ -355,7 +348,7 @@ def _gpu_arguments(settings: EngineSettings) -> dict[str, Any]:
         **transfer,
         "gpu_memory_utilization": settings.gpu_memory_share,
         "tensor_parallel_size": width,
-        "distributed_executor_backend": CoreInOneProcess if width == 1 else CoreWithWorkers,
+        "distributed_executor_backend": CoreInOneProcess if width == 1 else "mp",
     }
 
 

@@ -6,22 +6,32 @@ that started the child ends, so the parent's id is watched instead.
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
+from types import ModuleType
 
 POLL_S = 0.2
 _VARIABLE = "LIFELINE_PARENT_PID"
 
 
 @contextmanager
-def held_children() -> Iterator[None]:
-    """Processes started inside may `hold_on` to this one, even when it has died by then."""
+def held_children(main: str) -> Iterator[None]:
+    """Processes spawned inside run the module `main` before anything else, in place of our own main
+    module; there they may `hold_on` to this one, even when it has died by then.
+    """
     os.environ[_VARIABLE] = str(os.getpid())
+    own_main = sys.modules["__main__"]
+    # multiprocessing has the child run the module that this one's spec names.
+    stand_in = sys.modules["__main__"] = ModuleType("__main__")
+    stand_in.__spec__ = find_spec(main)
     try:
         yield
     finally:
+        sys.modules["__main__"] = own_main
         os.environ.pop(_VARIABLE, None)
 
 

@@ -20,12 +20,10 @@ SMALL_MODEL = 20_000_000
 
 def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
     """Start the engine of one actor, on `num_cores` cores, or on its GPUs if there are none."""
-    # Importing vLLM makes a million objects that stay: the collector need not look at them.
-    gc.disable()
     from actors.engine import Engine, EngineSettings
 
+    # Importing vLLM made a million objects that stay: the collector need not look at them.
     gc.freeze()
-    gc.enable()
     num_actors = max(1, args.cluster.num_actors)
     return Engine(
         EngineSettings(

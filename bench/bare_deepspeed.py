@@ -51,7 +51,11 @@ def _prepare() -> DoRound:
 def _engine(args: Args, rendezvous: Path, size: int, accumulation: int) -> Any:
     os.environ |= {"DS_ACCELERATOR": "cpu", "LOCAL_RANK": "0"}
     import deepspeed
+    import deepspeed.ops
     from transformers import AutoModelForCausalLM
+
+    # As in learners/engine.py: no compiling of an all-reduce that one rank never calls.
+    deepspeed.ops.__compatible_ops__ = {}  # pyright: ignore[reportAttributeAccessIssue]
 
     torch.distributed.init_process_group("gloo", f"file://{rendezvous}", rank=0, world_size=1)
     model: Any = AutoModelForCausalLM.from_pretrained(args.model.pretrain, dtype=torch.float32)

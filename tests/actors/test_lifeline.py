@@ -11,23 +11,26 @@ import pytest
 
 FAMILY = """
 import multiprocessing, sys, threading, time
-from actors.lifeline import held_children, hold_on
+from actors.lifeline import held_children
 
-def child(delay_s):
-    print("ready", flush=True)
-    time.sleep(delay_s)
-    hold_on()
-    time.sleep(60)
 
 if __name__ == "__main__":
     # The thread that starts the child ends, which must not matter.
-    process = multiprocessing.get_context("spawn").Process(target=child, args=(float(sys.argv[1]),))
+    process = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
     thread = threading.Thread(target=process.start)
-    with held_children():
+    with held_children("first"):
         thread.start()
         thread.join()
     print(process.pid, flush=True)
     time.sleep(60)
+"""
+
+FIRST = """
+import sys, time
+from actors.lifeline import hold_on
+print("ready", flush=True)
+time.sleep(float(sys.argv[1]))
+hold_on()
 """
 
 
@@ -41,6 +44,7 @@ def wait_for_end(pid, timeout_s):
 def test_a_child_ends_with_its_killed_parent_and_not_before(tmp_path, delay_s):
     script = tmp_path / "family.py"
     script.write_text(FAMILY)
+    (tmp_path / "first.py").write_text(FIRST)
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     parent = subprocess.Popen(
         [sys.executable, str(script), str(delay_s)],
@@ -50,8 +54,8 @@ def test_a_child_ends_with_its_killed_parent_and_not_before(tmp_path, delay_s):
     )
     with parent:
         assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert parent.stdout.readline() == "ready\n"
+        lines = {parent.stdout.readline().strip() for _ in range(2)}
+        (child,) = map(int, lines - {"ready"})
         time.sleep(0.5)
         assert psutil.pid_exists(child)
         parent.send_signal(signal.SIGKILL)
