@@ -11,8 +11,9 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.start import start_actors
+from actors.start import NCCL_SENDER, start_actors
 from learners.group import LearnerGroup
+from learners.publishers import publisher_for
 from learners.start import start_learners
 from learners.trajectories import to_trajectories
 from understand_r1_zero import checkpoint, cli
@@ -20,7 +21,7 @@ from understand_r1_zero.alarms import check_first_steps
 from understand_r1_zero.args import Args
 from understand_r1_zero.collect import Collector
 from understand_r1_zero.evaluate import evaluate
-from understand_r1_zero.fleet import Fleet
+from understand_r1_zero.fleet import Fleet, Publisher
 from understand_r1_zero.interrupt import stop_on_signals
 from understand_r1_zero.launch import Cluster, process_ids
 from understand_r1_zero.metrics import actor_metrics
@@ -69,6 +70,7 @@ class Parts:
     problems: Problems
     fleet: Fleet
     learners: LearnerGroup
+    publisher: Publisher
     recorder: Recorder
     schedule: Schedule
 
@@ -93,6 +95,10 @@ def train(args: Args, run: RunDirectory) -> int:
                 cluster, planned, args, run.logs, warn=warn, should_stop=should_stop
             )
             stack.callback(fleet.shutdown)
+            if args.cluster.collocate:
+                # An engine takes its share of what it finds free while it starts.
+                fleet.wait_until_ready()
+                fleet.sleep()
             learners = start_learners(cluster, planned, args, run.logs)
             stack.callback(learners.kill)
             fleet.wait_until_ready()
@@ -103,9 +109,11 @@ def train(args: Args, run: RunDirectory) -> int:
             run.truncate_after(progress.step)
         else:
             write_atomic(run.config, cli.to_toml(args))
+        publisher = publisher_for(args.cluster, planned, learners, NCCL_SENDER)
         schedule = Schedule(args, planned.num_steps)
+        parts = Parts(problems, fleet, learners, publisher, recorder, schedule)
         try:
-            loop(args, run, Parts(problems, fleet, learners, recorder, schedule), progress)
+            loop(args, run, parts, progress)
         except Interrupted:
             save(args, run, learners, progress)
             recorder.console.note(f"stopped after step {progress.step}")
@@ -119,7 +127,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
     schedule, timer = parts.schedule, recorder.timer
     collector = Collector(args, fleet.groups, parts.problems.training, progress.position)
     with timer("publish"):
-        fleet.publish(learners.publication(progress.version))
+        fleet.publish(parts.publisher, progress.version)
     if progress.step == 0:
         scores = evaluate_all(args, parts, 0) if schedule.evaluates_at(0) else {}
         recorder.row(0, scores | timer.take())
@@ -130,6 +138,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
             groups = collector.collect(progress.version)
         trajectories = to_trajectories(groups, args.algorithm)
         with timer("update"):
+            fleet.sleep()
             update = learners.update(trajectories, progress.step)
         metrics = actor_metrics(groups, collector.sampling, progress.version) | update
         metrics |= collector.metrics() | {"misc/pi_beta_version": float(progress.version)}
@@ -139,7 +148,9 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
         if schedule.publishes_at(progress.step):
             progress.version += 1
             with timer("publish"):
-                fleet.publish(learners.publication(progress.version))
+                fleet.publish(parts.publisher, progress.version)
+        else:
+            fleet.wake_up()
         try:
             if schedule.evaluates_at(progress.step):
                 metrics |= evaluate_all(args, parts, progress.step)

@@ -1,26 +1,23 @@
-"""The vLLM engine: the only file that imports vllm.
+"""The vLLM engine: beside `actors/nccl.py` the only file that imports vllm.
 
 One `AsyncLLM` here and its core in a child process. Written for vLLM 0.23 to 0.32.
 """
 
 import asyncio
 import atexit
-import dataclasses
 import itertools
-import operator
 import os
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from torch import Tensor
 
+from actors.gate import Gate
 from actors.lifeline import held_children
 from actors.samples import Sample, cut_after_stop
 from actors.versions import VersionLog
-from actors.weight_transfer import TransferApi, WeightTransfer
+from actors.weight_transfer import WeightTransfer
 from understand_r1_zero.types import Sampling, VersionSpan
 from understand_r1_zero.weights import write_safetensors
 
@@ -30,22 +27,14 @@ os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
 # A fork would copy locks that other threads hold.
 os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
 
-from vllm.distributed.weight_transfer.base import (
-    WeightTransferInitRequest,
-    WeightTransferUpdateRequest,
-)
-from vllm.distributed.weight_transfer.nccl_engine import (
-    NCCLWeightTransferEngine,
-    NCCLWeightTransferInitInfo,
-)
-from vllm.distributed.weight_transfer.packed_tensor import packed_nccl_broadcast_producer
 from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import RequestOutputKind, SamplingParams
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.executor.multiproc_executor import MultiprocExecutor
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+from actors.nccl import transfer_api
 
 CPU_BLOCK_TOKENS = 32
 """The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
@@ -79,27 +68,11 @@ class EngineSettings:
 class CoreInOneProcess(UniProcExecutor):
     """The model runs in the engine core's process, which ends with its parent."""
 
-    def _init_executor(self) -> None:
-        super()._init_executor()
-        # When it ends, taking apart what vLLM imported would last two seconds.
+    def shutdown(self) -> None:
+        """Called when the core ends as it should."""
+        super().shutdown()
+        # What is left is to take apart all that vLLM imported, which would last two seconds.
         atexit.register(os._exit, 0)
-
-
-class NcclSender:
-    """The learner's end of the group that `WeightTransfer.connect_nccl` joins: its rank 0.
-
-    Whoever starts the learner hands it this class, since learners know nothing of actors.
-    """
-
-    def __init__(self, host: str, port: int, world_size: int) -> None:
-        info = {"master_address": host, "master_port": port, "world_size": world_size}
-        self._group: Any = _open_trainer_end(info)
-
-    def send(self, tensors: Iterable[tuple[str, Tensor]]) -> None:
-        """Send the tensors, in the order described to the receivers; waits until all have them."""
-        packed_nccl_broadcast_producer(
-            iter(tensors), self._group, src=0, post_iter_func=operator.itemgetter(1)
-        )
 
 
 class Engine:
@@ -114,10 +87,8 @@ class Engine:
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._request_numbers = itertools.count()
         self._versions = VersionLog()
-        # Whoever holds it is alone in adding requests or in pausing the scheduler.
-        self._entrance = asyncio.Lock()
-        self.transfer = WeightTransfer(self._llm, _transfer_api())
-        self._publication = AsyncExitStack()
+        self._gate = Gate(self._llm.engine_core)
+        self.transfer = WeightTransfer(self._llm, transfer_api())
 
     async def generate(
         self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str] = ()
@@ -126,7 +97,7 @@ class Engine:
 
         The ids include the end-of-sequence token, and text and ids the stop string that ended them.
         """
-        async with self._entrance:
+        async with self._gate.entered():
             request = await self._add(prompt_token_ids, sampling, stop)
         return await self._finish(request)
 
@@ -139,7 +110,7 @@ class Engine:
         and the policy, to the last bit: floating-point sums depend on what is computed together, and
         so on what the cache holds, which is emptied first.
         """
-        async with self._paused():
+        async with self._gate.paused():
             requests = [await self._add(ids, sampling, stop) for ids, sampling in prompts]
         return [asyncio.create_task(self._finish(request)) for request in requests]
 
@@ -149,7 +120,9 @@ class Engine:
         Requests in flight go on with the tokens they have. Keys and values of the old policy are
         forgotten, theirs too, so that every later log-prob is the new policy's alone.
         """
-        async with self._paused():
+        await self._stop()
+        async with self._gate.opening:
+            await self.transfer.wake_up()
             # An anonymous file in memory: nothing stays behind, even if this process is killed.
             with os.fdopen(os.memfd_create("weights"), "wb") as file:
                 write_safetensors(file, weights)
@@ -164,17 +137,28 @@ class Engine:
 
     async def begin_weights(self) -> None:
         """Stop, and be ready for what `transfer` receives until `end_weights`."""
-        await self._publication.enter_async_context(self._paused())
+        await self._stop()
         await self.transfer.begin()
 
     async def end_weights(self, version: int) -> str:
         """Go on with the weights received; returns the checksum of what the model was fed."""
-        async with self._publication:
+        async with self._gate.opening:
             return self._publish(version, await self.transfer.end())
+
+    async def sleep(self) -> None:
+        """Give the GPU's memory away once nothing is in flight; requests wait until it is back."""
+        await self._stop()
+        await self.transfer.sleep()
+
+    async def wake_up(self) -> None:
+        """Take the memory back, if it was given away, and go on with the weights as they were."""
+        if self.transfer.is_asleep:
+            async with self._gate.opening:
+                await self.transfer.wake_up()
 
     async def reset_prefix_cache(self) -> None:
         """Forget all keys and values; requests in flight compute theirs again."""
-        async with self._paused():
+        async with self._gate.paused():
             pass
 
     async def abort_all(self) -> None:
@@ -254,25 +238,10 @@ class Engine:
             token_ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
 
-    @asynccontextmanager
-    async def _paused(self) -> AsyncIterator[None]:
-        """Nothing is computed inside, no request enters, and the cache is empty.
-
-        After an error other than a refused request the engine stays paused: nobody knows what
-        weights it holds.
-        """
-        core = self._llm.engine_core
-        async with self._entrance:
-            await core.pause_scheduler_async(mode="keep", clear_cache=True)
-            # What was sampled before is here, but perhaps not counted yet.
-            while not core.outputs_queue.empty():
-                await asyncio.sleep(0)
-            try:
-                yield
-            except ValueError:
-                await core.resume_scheduler_async()
-                raise
-            await core.resume_scheduler_async()
+    async def _stop(self) -> None:
+        """Close the gate; that of an engine that sleeps is closed already."""
+        if not self.transfer.is_asleep:
+            await self._gate.close()
 
     def _publish(self, version: int, checksums: Sequence[str]) -> str:
         if len(set(checksums)) != 1:
@@ -359,16 +328,3 @@ def _cache_bytes(config: Any) -> int:
     token = 2 * heads * model.get_head_size() * model.dtype.itemsize
     blocks = -(-model.max_model_len // CPU_BLOCK_TOKENS)
     return CPU_SEQUENCES * blocks * CPU_BLOCK_TOKENS * token
-
-
-def _transfer_api() -> TransferApi:
-    fields = {field.name for field in dataclasses.fields(NCCLWeightTransferInitInfo)}
-    return TransferApi(WeightTransferInitRequest, WeightTransferUpdateRequest, "packed" in fields)
-
-
-def _open_trainer_end(info: dict[str, Any]) -> Any:
-    """vLLM 0.23 has it on the engine class; later versions beside it."""
-    trainer_init = getattr(NCCLWeightTransferEngine, "trainer_init", None)
-    if trainer_init is None:
-        from vllm.distributed.weight_transfer.nccl_common import trainer_init
-    return trainer_init(info)

@@ -12,10 +12,18 @@ from understand_r1_zero.weights import Checksum, read_safetensors
 
 
 class Receipt:
-    """Stands before a vLLM model's `load_weights` and records every tensor that the model is fed."""
+    """Stands before a vLLM model's `load_weights` and records every tensor that the model is fed.
 
-    def __init__(self, model: Any) -> None:
+    Args:
+        model: the model.
+        is_lent: the tensors' memory is used again after each `load_weights`. The model is fed copies
+            then, since vLLM's loader keeps what it is fed until the layer is complete, and the parts of
+            a fused layer may come in different calls. No checksum would show what it reads in the end.
+    """
+
+    def __init__(self, model: Any, *, is_lent: bool = False) -> None:
         self._model = model
+        self._is_lent = is_lent
         self._checksum = Checksum()
         self._parameters = {name for name, _ in model.named_parameters()}
         self._fed: set[str] = set()
@@ -47,7 +55,7 @@ class Receipt:
         for name, tensor in weights:
             self._checksum.add(name, tensor)
             self._fed.add(name)
-            yield name, tensor
+            yield name, tensor.clone() if self._is_lent else tensor
 
 
 class WeightReceiver:
@@ -56,22 +64,33 @@ class WeightReceiver:
     model_runner: Any
     reload_weights: Callable[..., None]
     receipt: Receipt
+    weight_transfer_engine: Any
 
     def receive_file(self, path: str) -> str:
         """Load a safetensors file; returns the checksum of what the model was fed."""
         weights = read_safetensors(path)
-        self.begin_receiving()
+        self.receipt = Receipt(self.model_runner.get_model())
         self.reload_weights(weights_iterator=iter(weights.items()))
         _repack_heads(self.model_runner.get_model())
         return self.end_receiving()
 
     def begin_receiving(self) -> None:
-        """Before weights come by whatever way: record them."""
-        self.receipt = Receipt(self.model_runner.get_model())
+        """Before weights come from a learner's GPU: record them."""
+        self.receipt = Receipt(self.model_runner.get_model(), is_lent=True)
 
     def end_receiving(self) -> str:
         """After they came: the checksum of what the model was fed since `begin_receiving`."""
         return self.receipt.close()
+
+    def leave_group(self) -> None:
+        """Before this worker joins the learner's next NCCL group: free what the last one held.
+
+        vLLM would forget the communicator, whose buffers then stay on the GPU.
+        """
+        group = getattr(self.weight_transfer_engine, "model_update_group", None)
+        if group is not None:
+            group.destroy()
+            self.weight_transfer_engine.model_update_group = None
 
 
 def _repack_heads(model: Any) -> None:

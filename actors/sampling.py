@@ -118,12 +118,12 @@ class SamplingActor:
     async def sleep(self) -> None:
         """Give the GPUs' memory to the learner, once nothing is being sampled."""
         with self._engine_or_end():
-            await self._engine.transfer.sleep()
+            await self._engine.sleep()
 
     async def wake_up(self) -> None:
         """Take the memory back without new weights."""
         with self._engine_or_end():
-            await self._engine.transfer.wake_up()
+            await self._engine.wake_up()
 
     async def reset_prefix_cache(self) -> None:
         """Forget the keys and values of all prompts."""

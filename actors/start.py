@@ -7,7 +7,10 @@ from pathlib import Path
 from understand_r1_zero.args import Args
 from understand_r1_zero.fleet import Fleet
 from understand_r1_zero.launch import Cluster, Placement, RemoteProcess
-from understand_r1_zero.plan import Plan
+from understand_r1_zero.plan import Plan, ProcessPlan
+
+NCCL_SENDER = "actors.nccl:NcclSender"
+"""What opens the learners' end of an NCCL group with actors, as learners are told."""
 
 
 def start_actors(
@@ -25,12 +28,14 @@ def start_actors(
     `warn` is told of each death, and `should_stop` ends any wait for groups.
     """
 
+    environments = [_environment(cluster, process) for process in plan.actors]
+
     def spawn(index: int) -> RemoteProcess:
         process = plan.actors[index]
         return cluster.spawn(
             process.name,
             "actors.sampling:SamplingActor",
-            Placement(process.bundle, process.gpu_share, {}),
+            Placement(process.bundle, process.gpu_share, environments[index]),
             {"args": args, "actor_index": index, "cores": process.cores},
             logs / f"{process.name}.log",
             is_concurrent=True,
@@ -39,7 +44,18 @@ def start_actors(
     return Fleet(
         spawn,
         len(plan.actors),
+        can_sleep=args.cluster.vllm_sleep,
         max_restarts=args.cluster.max_actor_restarts,
         warn=warn,
         should_stop=should_stop,
     )
+
+
+def _environment(cluster: Cluster, process: ProcessPlan) -> dict[str, str]:
+    """What Ray tells a process of its GPUs, for one whose GPUs its bundle's learners reserve.
+
+    Which ones they are Ray alone knows: the plan counts the run's GPUs, not those of a node.
+    """
+    if process.gpus and not process.gpu_share:
+        return {"CUDA_VISIBLE_DEVICES": cluster.visible_gpus(process.bundle)}
+    return {}

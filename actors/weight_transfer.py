@@ -1,7 +1,7 @@
 """The actor's half of a publication from GPU to GPU, through vLLM's weight-transfer API.
 
-The learner's half is in understand_r1_zero/weights.py (CUDA IPC) and actors/engine.py (`NcclSender`).
-No vLLM here: what differs between its versions comes in a `TransferApi`.
+The learner's half is in learners/outlet.py, the order of both in learners/publishers.py. No vLLM here:
+what differs between its versions comes in a `TransferApi`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,10 +34,14 @@ class WeightTransfer:
     def __init__(self, llm: Any, api: TransferApi) -> None:
         self._llm = llm
         self._api = api
-        self._is_asleep = False
+        self.is_asleep = False
 
     async def connect_nccl(self, host: str, port: int, rank_offset: int, world_size: int) -> None:
-        """Join the learner's NCCL group as the ranks from `rank_offset`; waits for all the others."""
+        """Join the learner's NCCL group as the ranks from `rank_offset`; waits for all the others.
+
+        A group joined before is left.
+        """
+        await self._llm.collective_rpc("leave_group")
         packed = {"packed": True} if self._api.is_packed_at_init else {}
         info = {
             "master_address": host,
@@ -50,18 +54,19 @@ class WeightTransfer:
 
     async def sleep(self) -> None:
         """Move the weights to host memory and give the keys' and values' memory back."""
-        await self._llm.sleep(level=1, mode="wait")
-        self._is_asleep = True
+        if not self.is_asleep:
+            await self._llm.sleep(level=1, mode="wait")
+            self.is_asleep = True
 
     async def wake_up(self) -> None:
         """Take the memory back, with the weights as they were."""
-        if self._is_asleep:
+        if self.is_asleep:
             await self._llm.wake_up(tags=["weights"])
             await self._wake_cache()
 
     async def begin(self) -> None:
         """Make room for new weights and record what comes."""
-        if self._is_asleep:
+        if self.is_asleep:
             await self._llm.wake_up(tags=["weights"])
         await self._llm.collective_rpc("begin_receiving")
         await self._llm.start_weight_update()
@@ -79,13 +84,13 @@ class WeightTransfer:
         """Put the new weights to use; returns the checksum of what each worker was fed."""
         await self._llm.finish_weight_update()
         checksums = await self._llm.collective_rpc("end_receiving")
-        if self._is_asleep:
+        if self.is_asleep:
             await self._wake_cache()
         return checksums
 
     async def _wake_cache(self) -> None:
         await self._llm.wake_up(tags=["kv_cache"])
-        self._is_asleep = False
+        self.is_asleep = False
 
     async def _update(self, info: Mapping[str, Any]) -> None:
         await self._llm.update_weights(self._api.update_request(update_info=dict(info)))

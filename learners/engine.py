@@ -91,16 +91,15 @@ class Engine:
         # ZeRO marks an invalid norm with -1.
         return StepResult(norm if norm >= 0 else math.nan, learning_rate)
 
-    def full_parameters(self) -> Iterator[tuple[str, Tensor | None]]:
+    def full_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """(name, whole tensor) of every parameter and persistent buffer, tied ones once.
 
-        Collective: every rank must run it to the end; under ZeRO-3 ranks other than 0 get None for
-        a tensor that they do not hold. A tensor is valid until the next is asked for.
+        Collective: every rank must run it to the end. A tensor is valid until the next is asked for.
         """
         module: nn.Module = self._engine.module
         for name, parameter in module.named_parameters():
             with self._gathered(parameter):
-                yield name, parameter.detach() if self._holds(parameter) else None
+                yield name, parameter.detach()
         for prefix, part in module.named_modules():
             for name, buffer in part.named_buffers(prefix, recurse=False):
                 if name.rpartition(".")[2] not in part._non_persistent_buffers_set:
@@ -112,6 +111,11 @@ class Engine:
             operation = torch.distributed.ReduceOp.MAX if is_max else torch.distributed.ReduceOp.SUM
             torch.distributed.all_reduce(tensor, op=operation)
         return tensor
+
+    def release_memory(self) -> None:
+        """Give back what PyTorch keeps of a GPU's memory for later, for others to use meanwhile."""
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def save(self, directory: Path) -> None:
         """Write weights, optimizer and schedule: every rank its shard. Collective."""
@@ -128,9 +132,6 @@ class Engine:
 
         is_cut = self._stage == 3
         return deepspeed.zero.GatheredParameters([parameter], modifier_rank=0, enabled=is_cut)
-
-    def _holds(self, parameter: nn.Parameter) -> bool:
-        return self._stage < 3 or torch.distributed.get_rank() == 0
 
     def _stage_0_norm(self) -> float:
         gradients = [p.grad for p in self._engine.module.parameters() if p.grad is not None]

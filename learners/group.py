@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from understand_r1_zero.carry import pack, unpack
-from understand_r1_zero.fleet import Publication
-from understand_r1_zero.launch import Cluster, RemoteProcess
+from understand_r1_zero.launch import Cluster, RemoteProcess, Shared
 from understand_r1_zero.types import Trajectory
 
 
@@ -31,11 +30,11 @@ class LearnerGroup:
 
     def wait_until_ready(self) -> None:
         """Wait until every rank has loaded the model."""
-        _all(self._starting)
+        results_of(self._starting)
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
         """Run every optimizer step of one batch; returns the batch's metrics over all ranks."""
-        return self._call("update", self._cluster.share(list(trajectories)), step)
+        return self.call("update", self._cluster.share(list(trajectories)), step)[0]
 
     def old_logprobs(self) -> list[np.ndarray]:
         """float32 (T,) of each trajectory of the last update, in nats, before it."""
@@ -45,12 +44,12 @@ class LearnerGroup:
         """Metrics of the first optimizer step of the last update."""
         return self.ranks[0].submit("first_step_metrics").result()
 
-    def publication(self, version: int) -> Publication:
+    def to_host(self) -> tuple[Shared, str]:
         """The current policy in shared memory, with the checksum of what was put there."""
-        weights, checksum = self.ranks[0].submit_shared("publication")
+        weights, checksum = self.ranks[0].submit_shared("outlet.to_host")
         # ZeRO-3 gathers every parameter over all ranks.
-        others = [rank.submit("publication") for rank in self.ranks[1:]]
-        return Publication(version, weights, _all([checksum, *others])[0])
+        others = [rank.submit("outlet.to_host") for rank in self.ranks[1:]]
+        return weights, results_of([checksum, *others])[0]
 
     def save(self, directory: Path) -> None:
         """Write the model and every rank's training state into an existing directory.
@@ -58,17 +57,25 @@ class LearnerGroup:
         Where some rank's node does not see it, every rank writes at home and Ray carries the files.
         """
         if self._all_see(directory):
-            self._call("save", str(directory))
+            self.call("save", str(directory))
         else:
-            for files in self._call_all("save_at_home"):
+            for files in self.call("save_at_home"):
                 unpack(files, directory)
 
     def load(self, directory: Path) -> None:
         """Continue from a directory written by `save`."""
         if self._all_see(directory):
-            self._call("load", str(directory))
+            self.call("load", str(directory))
         else:
-            self._call("load_at_home", self._cluster.share(pack(directory)))
+            self.call("load_at_home", self._cluster.share(pack(directory)))
+
+    def submit(self, method: str, *args: Any) -> "list[Future[Any]]":
+        """Call a method, or that of a part (`part.method`), on every rank."""
+        return [rank.submit(method, *args) for rank in self.ranks]
+
+    def call(self, method: str, *args: Any) -> list[Any]:
+        """As `submit`; waits for what every rank returns."""
+        return results_of(self.submit(method, *args))
 
     def kill(self) -> None:
         """End every rank's process."""
@@ -80,18 +87,12 @@ class LearnerGroup:
         mark = directory / f".seen_from_{socket.gethostname()}_{os.getpid()}"
         mark.touch()
         try:
-            return all(self._call_all("sees", str(mark)))
+            return all(self.call("sees", str(mark)))
         finally:
             mark.unlink()
 
-    def _call(self, method: str, *args: Any) -> Any:
-        return self._call_all(method, *args)[0]
 
-    def _call_all(self, method: str, *args: Any) -> list[Any]:
-        return _all([rank.submit(method, *args) for rank in self.ranks])
-
-
-def _all(futures: "Sequence[Future[Any]]") -> list[Any]:
+def results_of(futures: "Sequence[Future[Any]]") -> list[Any]:
     """Every result once all are done; the first error as soon as there is one."""
     done, _ = wait(futures, return_when=FIRST_EXCEPTION)
     for future in done:

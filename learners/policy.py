@@ -4,7 +4,7 @@ What every objective shares; the objectives themselves (`policy_gradient.py`) ho
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,7 @@ class Policy:
 
     def __init__(self, args: Args, *, num_optimizer_steps: int, device: str) -> None:
         self._args = args
-        self._rank = torch.distributed.get_rank()
+        self.rank = torch.distributed.get_rank()
         self._model = load_model(args.model.pretrain, args.model, device=device)
         if args.model.gradient_checkpointing:
             self._model.gradient_checkpointing_enable({"use_reentrant": False})
@@ -84,10 +84,15 @@ class Policy:
         As in `understand_r1_zero.weights`, uint16 arrays are the bits of bfloat16.
         """
         copies = {}
+        for name, tensor in self.full_tensors():
+            if self.rank == 0:
+                copies[name] = tensor.to("cpu", copy=True)
+        return to_arrays(copies) if self.rank == 0 else None
+
+    def full_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """`Engine.full_parameters` under their Hugging Face names. Collective."""
         for name, tensor in self.engine.full_parameters():
-            if self._rank == 0 and tensor is not None:
-                copies[_hugging_face_name(name)] = tensor.to("cpu", copy=True)
-        return to_arrays(copies) if self._rank == 0 else None
+            yield _hugging_face_name(name), tensor
 
     def save(self, directory: Path, state: dict[str, Any]) -> None:
         """Write the model in Hugging Face's format and, beside it, `training_state/`. Collective.
@@ -109,7 +114,7 @@ class Policy:
         self.engine.save(directory / "training_state")
         torch.save(
             {"random": _random_state(), "state": state},
-            directory / "training_state" / f"rank_{self._rank}.pt",
+            directory / "training_state" / f"rank_{self.rank}.pt",
         )
 
     def load(self, directory: Path) -> dict[str, Any]:
@@ -126,7 +131,7 @@ class Policy:
                 f"{self.engine.world_size}: the optimizer's state is cut into that many parts"
             )
         self.engine.load(directory)
-        saved = torch.load(directory / f"rank_{self._rank}.pt", weights_only=False)
+        saved = torch.load(directory / f"rank_{self.rank}.pt", weights_only=False)
         _set_random_state(saved["random"])
         return saved["state"]
 
@@ -139,7 +144,7 @@ class Policy:
         scores = np.zeros((2, batch.num_tokens), np.float32)
         if len(responses) == 0:
             return scores
-        for rows in plan(batch, responses, self.limits, self.engine.world_size)[self._rank]:
+        for rows in plan(batch, responses, self.limits, self.engine.world_size)[self.rank]:
             micro_batch = collate(batch, rows)
             found = forward(*self._inputs(micro_batch))
             scores[:, micro_batch.tokens] = torch.stack(found).cpu().numpy()

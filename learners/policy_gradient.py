@@ -18,11 +18,11 @@ from learners import losses, rendezvous
 from learners.advantages import kl_penalties
 from learners.batching import Batch, MicroBatch, collate, optimizer_batches, plan
 from learners.metrics import StepSums, batch_metrics, combine_steps
+from learners.outlet import Outlet
 from learners.policy import Policy
 from understand_r1_zero.args import Args
 from understand_r1_zero.carry import Files, pack, unpack
 from understand_r1_zero.types import Trajectory
-from understand_r1_zero.weights import checksum
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class PolicyGradientLearner:
 
     Each rank is given the whole batch and trains on its share of every optimizer step, cut so that
     all have about as many tokens: what is learned depends on the number of ranks by rounding alone.
-    Responses without a gradient (advantage 0, or masked) are scored but not trained on.
+    Responses without a gradient (advantage 0, or masked) are scored but not trained on. Weights
+    leave through `outlet`.
 
     Args:
         args: all flags.
@@ -95,6 +96,8 @@ class PolicyGradientLearner:
         self._policy = Policy(
             self._args, num_optimizer_steps=self._num_optimizer_steps, device=self._device
         )
+        self.outlet = Outlet(self._policy)
+        self._make_room()
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
         """Run every optimizer step of one batch; returns its metrics over all ranks.
@@ -119,6 +122,7 @@ class PolicyGradientLearner:
         old_logprobs, entropies = update.scores
         self._first_step = steps[0]
         self._old_logprobs = update.batch.split(old_logprobs)
+        self._make_room()
         elapsed_s = time.perf_counter() - started_s
         return {
             **combine_steps(steps),
@@ -137,15 +141,6 @@ class PolicyGradientLearner:
     def first_step_metrics(self) -> dict[str, float]:
         """Metrics of the first optimizer step of the last update: on-policy, its ratio is 1."""
         return self._first_step
-
-    def full_weights(self) -> dict[str, np.ndarray] | None:
-        """A copy of every weight under its Hugging Face name, on rank 0; bfloat16 as uint16 bits."""
-        return self._policy.full_weights()
-
-    def publication(self) -> tuple[dict[str, np.ndarray] | None, str]:
-        """`full_weights` and their checksum; on other ranks than 0 (None, "")."""
-        weights = self.full_weights()
-        return weights, "" if weights is None else checksum(weights)
 
     def save(self, directory: str) -> None:
         """Write a Hugging Face model directory and the training state into an existing directory."""
@@ -170,6 +165,12 @@ class PolicyGradientLearner:
     def load(self, directory: str) -> None:
         """Continue from what `save` wrote, under the same flags and number of ranks."""
         self._optimizer_steps_done = self._policy.load(Path(directory))["optimizer_steps"]
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """Leave the GPU to the engine that will wake up there."""
+        if self._args.cluster.vllm_sleep:
+            self._policy.engine.release_memory()
 
     def _set_up_process(self) -> None:
         os.environ["DS_ACCELERATOR"] = self._device

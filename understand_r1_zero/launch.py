@@ -8,6 +8,7 @@ import contextlib
 import gc
 import importlib
 import logging
+import operator
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -61,7 +62,7 @@ class RemoteProcess:
         self._handle = handle
 
     def submit(self, method: str, *args: Any) -> "Future[Any]":
-        """Call `method` there; a `Shared` argument arrives as its value.
+        """Call `method`, or that of a part (`part.method`), there; a `Shared` arrives as its value.
 
         The future raises what the method raised, or `ProcessDied`.
         """
@@ -172,7 +173,6 @@ class Cluster:
         goes to `log_path` if given.
         """
         import ray
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
         handle: Any = (
             ray.remote(_ConcurrentHost if is_concurrent else _Host)
@@ -182,9 +182,7 @@ class Cluster:
                 max_concurrency=MAX_CONCURRENCY if is_concurrent else 1,
                 max_restarts=0,
                 runtime_env={"env_vars": dict(placement.env)},
-                scheduling_strategy=PlacementGroupSchedulingStrategy(
-                    self._group, placement_group_bundle_index=placement.bundle
-                ),
+                scheduling_strategy=self._place(placement.bundle),
             )
             .remote(path, dict(kwargs))
         )
@@ -193,11 +191,30 @@ class Cluster:
             handle.__ray_call__.remote(_redirect_output, str(log_path))
         return process
 
+    def visible_gpus(self, bundle: int) -> str:
+        """The GPUs of a bundle as CUDA_VISIBLE_DEVICES names them on its node.
+
+        To be asked before any process occupies them.
+        """
+        import ray
+
+        task: Any = ray.remote(_visible_gpus).options(
+            num_cpus=0,
+            num_gpus=self._bundles[bundle]["GPU"],
+            scheduling_strategy=self._place(bundle),
+        )
+        return ray.get(task.remote())
+
     def share(self, value: Any) -> Shared:
         """Put a value into shared memory once, for any number of processes."""
         import ray
 
         return Shared(ray.put(value))
+
+    def _place(self, bundle: int) -> Any:
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        return PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle)
 
     def _start_private(self) -> None:
         # Without this Ray resolves loopback to the machine's address and listens on all interfaces.
@@ -280,7 +297,7 @@ class _Host:
         self._inner = getattr(importlib.import_module(module), name)(**kwargs)
 
     def call(self, method: str, *args: Any) -> Any:
-        return getattr(self._inner, method)(*args)
+        return operator.attrgetter(method)(self._inner)(*args)
 
 
 class _ConcurrentHost:
@@ -309,6 +326,10 @@ def _address_and_port(_: object) -> tuple[str, int]:
     with socket.socket() as probe:
         probe.bind(("", 0))
         return ray.util.get_node_ip_address(), probe.getsockname()[1]
+
+
+def _visible_gpus() -> str:
+    return os.environ["CUDA_VISIBLE_DEVICES"]
 
 
 def _address_and_pid(_: object) -> tuple[str, int]:

@@ -132,6 +132,12 @@ def process_counts(cluster: ClusterArgs) -> tuple[int, int]:
     return actors, learners
 
 
+def learners_cover_actors(cluster: ClusterArgs) -> bool:
+    """Whether, collocated, a learner is on every GPU that an actor uses."""
+    num_actors, num_learners = process_counts(cluster)
+    return num_learners >= num_actors * cluster.num_gpus_per_actor
+
+
 def _collocated_counts(cluster: ClusterArgs) -> tuple[int, int]:
     gpus, width = cluster.gpus, cluster.num_gpus_per_actor
     actors, learners = cluster.num_actors or gpus // width, cluster.num_learners or gpus

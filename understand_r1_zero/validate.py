@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.plan import process_counts, train_batch_refusal
+from understand_r1_zero.plan import learners_cover_actors, process_counts, train_batch_refusal
 
 _AT_LEAST: dict[str, dict[str, float]] = {
     "cluster": {"gpus": 0, "num_gpus_per_actor": 1, "num_actors": 0, "num_learners": 0},
@@ -98,6 +98,11 @@ def _devices(args: Args) -> Iterator[str]:
         yield (
             f"--weight_transfer {transfer} is for {'split' if cluster.collocate else 'collocated'} "
             "GPUs; leave it at auto"
+        )
+    elif transfer == "ipc" and not learners_cover_actors(cluster):
+        yield (
+            f"--weight_transfer ipc needs a learner on every GPU of an actor, got --num_learners "
+            f"{cluster.num_learners}; raise it, or leave --weight_transfer at auto"
         )
     if args.model.flash_attn and not args.model.bf16:
         yield "--flash_attn needs --bf16: FlashAttention has no float32 kernels"

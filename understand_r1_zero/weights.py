@@ -8,7 +8,7 @@ import hashlib
 import json
 import pickle
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from understand_r1_zero.args import ClusterArgs
+from understand_r1_zero.plan import learners_cover_actors
 
 ROW = 2**15
 """Words of a row: so few that they stay in the cache and PyTorch does not call its threads."""
@@ -38,12 +39,17 @@ _SAFETENSORS_DTYPES = {
 
 
 def transfer_backend(cluster: ClusterArgs) -> Literal["ray", "nccl", "ipc"]:
-    """How weights reach the actors: `--weight_transfer`, with `auto` decided."""
+    """How weights reach the actors: `--weight_transfer`, with `auto` decided.
+
+    CUDA IPC needs a learner on every GPU of an actor; collocated runs with fewer go through host memory.
+    """
     if cluster.weight_transfer != "auto":
         return cluster.weight_transfer
     if cluster.gpus == 0:
         return "ray"
-    return "ipc" if cluster.collocate else "nccl"
+    if not cluster.collocate:
+        return "nccl"
+    return "ipc" if learners_cover_actors(cluster) else "ray"
 
 
 def to_arrays(tensors: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
@@ -126,6 +132,20 @@ def describe(tensors: Mapping[str, Tensor]) -> dict[str, Sequence[Any]]:
         "dtype_names": [str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()],
         "shapes": [list(tensor.shape) for tensor in tensors.values()],
     }
+
+
+def in_chunks(tensors: Iterable[tuple[str, Tensor]], max_bytes: int) -> Iterator[dict[str, Tensor]]:
+    """The tensors in order, in parts of at most `max_bytes`; a larger one goes alone."""
+    chunk: dict[str, Tensor] = {}
+    size = 0
+    for name, tensor in tensors:
+        if chunk and size + tensor.nbytes > max_bytes:
+            yield chunk
+            chunk, size = {}, 0
+        chunk[name] = tensor
+        size += tensor.nbytes
+    if chunk:
+        yield chunk
 
 
 def show(tensors: Mapping[str, Tensor]) -> bytes:

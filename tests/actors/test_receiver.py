@@ -1,8 +1,10 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
 
-from actors.receiver import Receipt
+from actors.receiver import Receipt, WeightReceiver
 from understand_r1_zero.weights import checksum
 
 
@@ -85,3 +87,51 @@ def test_afterwards_the_model_is_as_before():
     second = Receipt(model)
     model.load_weights(weights.items())
     assert second.close() == checksum(weights)
+
+
+class WaitingModel(FusedModel):
+    """As vLLM's layerwise loader: keeps what it is fed until the layer is complete."""
+
+    def __init__(self):
+        super().__init__()
+        self.kept = {}
+
+    def load_weights(self, weights):
+        weights = list(weights)
+        self.kept |= dict(weights)
+        return super().load_weights(weights)
+
+
+def worker(model, group=None):
+    receiver = WeightReceiver()
+    receiver.model_runner = SimpleNamespace(get_model=lambda: model)
+    receiver.weight_transfer_engine = SimpleNamespace(model_update_group=group)
+    return receiver
+
+
+def test_what_a_learner_lends_may_change_before_the_layer_is_complete():
+    model, weights = WaitingModel(), publication()
+    receiver = worker(model)
+    receiver.begin_receiving()
+    for name, weight in weights.items():
+        lent = weight.clone()
+        model.load_weights([(name, lent)])
+        lent.fill_(-1)
+    assert receiver.end_receiving() == checksum(weights)
+    assert all(torch.equal(model.kept[name], weights[name]) for name in weights)
+
+
+def test_what_is_not_lent_is_fed_without_a_copy():
+    model, weights = WaitingModel(), publication()
+    Receipt(model)
+    model.load_weights(weights.items())
+    assert all(model.kept[name] is weights[name] for name in weights)
+
+
+def test_a_worker_frees_its_last_group_before_it_joins_another():
+    left = []
+    receiver = worker(FusedModel(), SimpleNamespace(destroy=lambda: left.append(True)))
+    receiver.leave_group()
+    receiver.leave_group()
+    assert left == [True]
+    assert receiver.weight_transfer_engine.model_update_group is None

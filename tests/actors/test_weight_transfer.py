@@ -69,6 +69,7 @@ def test_nccl_in_order(api, at_init, at_update):
     )
     info = {"master_address": "host", "master_port": 1234, "rank_offset": 3, "world_size": 9}
     assert calls == [
+        ("collective_rpc", "leave_group"),
         ("init_weight_transfer_engine", info | at_init),
         ("collective_rpc", "begin_receiving"),
         ("start_weight_update",),
@@ -111,7 +112,7 @@ def test_an_engine_that_is_awake_is_not_woken():
 
 
 def test_waking_without_new_weights():
-    calls, _ = record(LATEST, ("sleep",), ("wake_up",), ("wake_up",))
+    calls, _ = record(LATEST, ("sleep",), ("sleep",), ("wake_up",), ("wake_up",))
     assert calls == [
         ("sleep", 1, "wait"),
         ("wake_up", ["weights"]),

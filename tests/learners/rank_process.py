@@ -111,7 +111,7 @@ def updates(
     timings = "misc/gradient_update_elapse", "misc/learner_tokens_per_s"
     return {
         "metrics": [{k: v for k, v in m.items() if k not in timings} for m in metrics],
-        "weights": learner.full_weights(),
+        "weights": learner.outlet.to_host()[0],
         "old_logprobs": learner.old_logprobs(),
         "first_step": learner.first_step_metrics(),
     }
@@ -170,7 +170,7 @@ def resume(lab: Lab) -> dict[str, Any]:
     directory = lab.directory / f"saved_{lab.world_size}"
     directory.mkdir(exist_ok=True)
     learner.save(str(directory))
-    saved = learner.full_weights()
+    saved = learner.outlet.to_host()[0]
     straight = updates(learner, batches[2:], first_step=2)
     resumed = lab.learner(**flags)
     resumed.load(str(directory))

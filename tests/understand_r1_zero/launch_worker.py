@@ -8,6 +8,7 @@ import numpy as np
 class Worker:
     def __init__(self, name):
         self.name = name
+        self.part = self
 
     def add(self, values, amount):
         return float(values.sum()) + amount

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def cluster():
-    with Cluster(bundles=[{"CPU": 1.0}, {"CPU": 1.0}]) as started:
+    with Cluster(bundles=[{"CPU": 1.0}, {"CPU": 1.0}, {"CPU": 1.0, "GPU": 2.0}]) as started:
         yield started
 
 
@@ -29,6 +29,18 @@ def test_methods_run_there_with_their_environment(cluster):
     assert worker.submit("variable", "SOME_VARIABLE").result() == "there"
     _, pid = worker.identify().result()
     assert pid != os.getpid()
+
+
+def test_a_part_is_called_by_its_path(cluster):
+    assert spawn(cluster).submit("part.add", np.ones(3), 1.0).result() == 4.0
+
+
+def test_a_process_without_gpus_of_its_own_may_be_told_its_bundles(cluster):
+    """Two GPUs in Ray's books are enough: nothing uses them."""
+    gpus = cluster.visible_gpus(2)
+    assert sorted(gpus.split(",")) == ["0", "1"]
+    worker = spawn(cluster, 2, env={"CUDA_VISIBLE_DEVICES": gpus})
+    assert worker.submit("variable", "CUDA_VISIBLE_DEVICES").result() == gpus
 
 
 def test_shared_values_reach_many_processes(cluster):

@@ -28,6 +28,10 @@ Refusal = Callable[..., str]
         ("--vllm_sleep --gpus 2 --collocate --max_staleness 1", ["--max_staleness 1"]),
         ("--weight_transfer nccl --gpus 2 --collocate", ["--weight_transfer nccl", "auto"]),
         ("--weight_transfer ipc --gpus 2", ["--weight_transfer ipc", "auto"]),
+        (
+            "--weight_transfer ipc --gpus 2 --collocate --num_learners 1",
+            ["--weight_transfer ipc", "every GPU of an actor", "--num_learners 1", "auto"],
+        ),
         ("--weight_transfer nccl", ["--weight_transfer nccl needs a GPU"]),
         ("--flash_attn", ["--flash_attn needs a GPU", "--gpus 0"]),
         ("--flash_attn --gpus 2", ["--flash_attn needs --bf16"]),

@@ -188,6 +188,9 @@ def test_checksum_is_fast():
         ({"gpus": 8}, "nccl"),
         ({"gpus": 8, "collocate": True}, "ipc"),
         ({"gpus": 8, "weight_transfer": "ray"}, "ray"),
+        ({"gpus": 8, "collocate": True, "num_gpus_per_actor": 4}, "ipc"),
+        ({"gpus": 8, "collocate": True, "num_learners": 7}, "ray"),
+        ({"gpus": 8, "collocate": True, "num_learners": 7, "num_actors": 7}, "ipc"),
     ],
 )
 def test_weights_take_the_shortest_way(flags, expected):
@@ -200,6 +203,25 @@ def test_tensors_are_described_in_their_order():
         "dtype_names": ["float32", "bfloat16"],
         "shapes": [[2, 3], [4]],
     }
+
+
+@pytest.mark.parametrize(
+    ("max_bytes", "expected"),
+    [(1, ["a", "b", "c", "d"]), (8, ["ab", "c", "d"]), (20, ["ab", "c", "d"]), (99, ["abcd"])],
+)
+def test_chunks_keep_the_order_and_the_bound_unless_one_tensor_is_larger(max_bytes, expected):
+    given = {"a": torch.zeros(1), "b": torch.zeros(1), "c": torch.zeros(4), "d": torch.zeros(3)}
+    chunks = list(weights.in_chunks(given.items(), max_bytes))
+    assert ["".join(chunk) for chunk in chunks] == expected
+    assert all(chunk[name] is given[name] for chunk in chunks for name in chunk)
+    assert all(
+        len(chunk) == 1 or sum(tensor.nbytes for tensor in chunk.values()) <= max_bytes
+        for chunk in chunks
+    )
+
+
+def test_no_chunk_of_nothing():
+    assert list(weights.in_chunks([], 8)) == []
 
 
 def shown(gpu):
