@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/python train_zero_math.py
 
 test: check
-	$(BIN)/python -m pytest --durations=15
+	$(BIN)/python -m pytest --numprocesses 2 --durations=15
 
 check: install
 	$(BIN)/ruff check $(SOURCES)

@@ -30,6 +30,7 @@ from understand_r1_zero.problems import Problems, load_run_problems
 from understand_r1_zero.progress import Progress, Schedule
 from understand_r1_zero.recorder import Recorder
 from understand_r1_zero.run_directory import DiskError, RunDirectory, write_atomic
+from understand_r1_zero.sizes import model_size
 from understand_r1_zero.streaming import Interrupted
 from understand_r1_zero.tokenizer import token_decoder
 
@@ -77,6 +78,7 @@ class Parts:
 
 def train(args: Args, run: RunDirectory) -> int:
     """Load the problems, start the processes, run the loop, tell what came of it."""
+    size = model_size(args.model.pretrain)
     problems = load_run_problems(args)
     planned = plan(args, len(os.sched_getaffinity(0)), len(problems.training))
     progress = Progress(problems=problems.digest())
@@ -85,7 +87,7 @@ def train(args: Args, run: RunDirectory) -> int:
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_signals())
         recorder = stack.enter_context(Recorder(args, run, planned.num_steps, progress.step))
-        for line in problems.lines():
+        for line in (f"{args.model.pretrain}: {size or 'unknown size'}", *problems.lines()):
             recorder.console.note(line)
         with recorder.timer("start"):
             address = args.cluster.ray_address
@@ -107,6 +109,7 @@ def train(args: Args, run: RunDirectory) -> int:
         if args.run.resume:
             learners.load(Path(args.run.resume))
             run.truncate_after(progress.step)
+            recorder.console.note(f"resumed after step {progress.step}, from {args.run.resume}")
         else:
             write_atomic(run.config, cli.to_toml(args))
         publisher = publisher_for(args.cluster, planned, learners, NCCL_SENDER)

@@ -16,7 +16,10 @@ def start_learners(cluster: Cluster, plan: Plan, args: Args, logs: Path) -> Lear
     ranks = []
     for rank, process in enumerate(plan.learners):
         num_threads = len(process.cores)
-        env = {"OMP_NUM_THREADS": str(num_threads)} if num_threads else {}
+        env = {}
+        if num_threads:
+            # Threads that wait by turning would take the cores from whatever else runs there.
+            env = {"OMP_NUM_THREADS": str(num_threads), "OMP_WAIT_POLICY": "passive"}
         ranks.append(
             cluster.spawn(
                 process.name,

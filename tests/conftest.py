@@ -1,5 +1,6 @@
 """Running the command line as a user does, and seeing what it leaves behind."""
 
+import contextlib
 import json
 import os
 import signal
@@ -12,11 +13,25 @@ from pathlib import Path
 import psutil
 import pytest
 
+from understand_r1_zero.launch import PRIVATE_RAY
+
+USER_ENVIRONMENT = dict(os.environ)
+# vLLM imports ray in this process before launch.py is tested here, and ray keeps what it finds then.
+os.environ |= PRIVATE_RAY
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 SMALL = (
     "--rollout_batch_size 16 --num_samples 4 --max_eval 20 --eval_steps -1 --grader_workers 1"
 ).split()
 """A run of the demo's model whose steps take a fraction of a second."""
+
+
+def pytest_collection_modifyitems(items):
+    """Hand out end-to-end tests one by one, the others by folder, since they share its engines."""
+    for item in items:
+        folders = item.path.relative_to(REPOSITORY / "tests").parts[:-1]
+        if folders:
+            item.add_marker(pytest.mark.xdist_group(folders[0]))
 
 
 @dataclass
@@ -27,11 +42,12 @@ class Run:
     path: Path
     output: Path
     marker: str
+    shared_before: dict[int, str]
 
     def wait(self, timeout_s=200.0):
         """Exit status, once the process and everything it started are gone."""
         status = self.process.wait(timeout_s)
-        assert_nothing_left(self.marker)
+        assert_nothing_left(self.marker, self.shared_before)
         return status
 
     def text(self):
@@ -44,12 +60,12 @@ class Run:
         return [json.loads(line) for line in lines]
 
     def wait_for_step(self, step, timeout_s=200.0):
-        """Wait until a step is in metrics.jsonl."""
+        """Wait until a step is in metrics.jsonl; returns the last one there."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline:
             rows = self.rows()
             if rows and rows[-1]["step"] >= step:
-                return
+                return rows[-1]["step"]
             assert self.process.poll() is None, f"the run ended before step {step}:\n{self.text()}"
             time.sleep(0.05)
         raise AssertionError(f"no step {step} within {timeout_s} s:\n{self.text()}")
@@ -65,6 +81,12 @@ def repository():
     return REPOSITORY
 
 
+@pytest.fixture(scope="session")
+def user_environment():
+    """The environment from before this process changed it."""
+    return USER_ENVIRONMENT
+
+
 @pytest.fixture
 def start_run(tmp_path):
     """Start train_zero_math.py in a session of its own; what it leaves is ended after the test."""
@@ -73,6 +95,7 @@ def start_run(tmp_path):
     def start(*flags, name="run", small=True):
         path, output = tmp_path / name, tmp_path / f"{name}.out"
         marker = f"{tmp_path}/{len(runs)}"
+        before = shared_memory()
         command = [sys.executable, str(REPOSITORY / "train_zero_math.py")]
         # A resumed run has its flags from config.toml.
         is_resumed = "--resume" in flags
@@ -86,10 +109,10 @@ def start_run(tmp_path):
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
                 cwd=tmp_path,
-                env=os.environ | {"TEST_RUN": marker},
+                env=USER_ENVIRONMENT | {"TEST_RUN": marker},
                 start_new_session=True,
             )
-        runs.append(Run(process, path, output, marker))
+        runs.append(Run(process, path, output, marker, before))
         return runs[-1]
 
     yield start
@@ -114,7 +137,22 @@ def processes_of(marker):
     return found
 
 
-def assert_nothing_left(marker, timeout_s=20.0):
+def shared_memory():
+    """The segments and semaphores that there are: their names by inode."""
+    return {path.stat().st_ino: path.name for path in Path("/dev/shm").iterdir()}
+
+
+def mapped_inodes():
+    """Of everything in /dev/shm that some process has in its memory, by whatever name."""
+    found = set()
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):
+            lines = [line.split() for line in maps.read_text().splitlines() if "/dev/shm/" in line]
+            found |= {int(line[4]) for line in lines}
+    return found
+
+
+def assert_nothing_left(marker, before, timeout_s=20.0):
     """Every process started under the marker ends within the time, and leaves no shared memory."""
     deadline = time.monotonic() + timeout_s
     left = processes_of(marker)
@@ -125,3 +163,7 @@ def assert_nothing_left(marker, timeout_s=20.0):
     for process in left:
         process.kill()
     assert not names, f"left behind: {names}"
+    # Other runs may be under way.
+    new = shared_memory().items() - before.items()
+    in_use = mapped_inodes()
+    assert not [name for inode, name in new if inode not in in_use]

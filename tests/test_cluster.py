@@ -13,13 +13,14 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 
 @pytest.fixture
-def address():
+def address(user_environment):
     """Of two nodes of one CPU each, so that actor and learner cannot share one."""
     with subprocess.Popen(
         [sys.executable, Path(__file__).with_name("two_nodes.py")],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        env=user_environment,
     ) as nodes:
         assert nodes.stdout is not None
         yield next(line.split()[1] for line in nodes.stdout if line.startswith("@"))
@@ -31,7 +32,7 @@ def address():
     reason="hiding files needs root and unshare",
 )
 def test_training_and_resuming_on_two_nodes_that_do_not_see_the_run_directory(
-    address, repository, tmp_path
+    address, repository, tmp_path, user_environment
 ):
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -47,6 +48,7 @@ def test_training_and_resuming_on_two_nodes_that_do_not_see_the_run_directory(
     done = subprocess.run(
         ["unshare", "--mount", "bash", "-c", script],
         cwd=repository,
+        env=user_environment,
         capture_output=True,
         text=True,
         timeout=280,

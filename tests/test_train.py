@@ -72,18 +72,18 @@ def test_training_learns_moves_every_parameter_and_is_evaluated_alike_offline(
 
 
 def test_a_deterministic_run_repeats_and_resumes_to_the_last_digit(start_run):
-    flags = ["--deterministic", "--eval_steps", "5", "--max_steps"]
-    straight, again = start_run(*flags, 10, name="straight"), None
-    assert straight.wait() == 0, straight.text()
-    again = start_run(*flags, 10, name="again")
-    assert again.wait() == 0, again.text()
-    half = start_run(*flags, 5, name="half")
-    assert half.wait() == 0, half.text()
-    rest = start_run("--resume", half.path, "--max_steps", 10, name="half")
-    assert rest.wait() == 0, rest.text()
+    flags = "--deterministic --eval_steps 5 --save_steps 5 --max_steps 10".split()
+    # At the same time, so that each is disturbed in its own way.
+    straight, again = start_run(*flags, name="straight"), start_run(*flags, name="again")
+    for run in (straight, again):
+        assert run.process.wait(300) == 0, run.text()
     expected = [reproducible(row) for row in straight.rows()]
     assert len(expected) == 11
     assert [reproducible(row) for row in again.rows()] == expected
+
+    rest = start_run("--resume", again.path / "checkpoints" / "step_5", name="again")
+    assert rest.wait() == 0, rest.text()
+    assert "resumed after step 5" in rest.text()
     assert [reproducible(row) for row in rest.rows()] == expected
 
 

@@ -136,8 +136,7 @@ def _model(args: Args, size: ModelSize | None) -> str:
         )
     kind = "bfloat16" if args.model.bf16 else "float32"
     return _words(
-        f"{args.model.pretrain}: {_parameters(size.parameters)} parameters ({size.origin}), {kind}, "
-        f"ZeRO stage {args.optim.zero_stage}.",
+        f"{args.model.pretrain}: {size}, {kind}, ZeRO stage {args.optim.zero_stage}.",
         "All numbers are estimates, for prompts and responses as long as they may be.",
     )
 
@@ -239,10 +238,6 @@ def _words(*sentences: str) -> str:
 
 def _count(number: int, noun: str, plural: str = "s") -> str:
     return f"{number:,} {noun}{'' if number == 1 else plural}"
-
-
-def _parameters(number: int) -> str:
-    return f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.2f} M"
 
 
 def _bytes(number: int) -> str:

@@ -24,6 +24,14 @@ MAX_CONCURRENCY = 10_000
 """Calls under way at once in one process, at most."""
 START_TIMEOUT_S = 600.0
 """A process that is not placed by then never will be: the cluster lacks what it asks for."""
+PRIVATE_RAY = {
+    # Otherwise Ray resolves loopback to the machine's address and listens on all interfaces.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_AUTH_MODE": "token",
+    # Otherwise its processes give way to everything else on the machine.
+    "RAY_worker_niceness": "0",
+}
+"""Environment of a private Ray, unless the user's says otherwise; ray reads it when first imported."""
 
 
 class ProcessDied(RuntimeError):
@@ -217,11 +225,8 @@ class Cluster:
         return PlacementGroupSchedulingStrategy(self._group, placement_group_bundle_index=bundle)
 
     def _start_private(self) -> None:
-        # Without this Ray resolves loopback to the machine's address and listens on all interfaces.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        # Ray would make its processes give way to everything else on the machine.
-        os.environ.setdefault("RAY_worker_niceness", "0")
+        for variable, value in PRIVATE_RAY.items():
+            os.environ.setdefault(variable, value)
         import ray
 
         resources: dict[str, float] = {}

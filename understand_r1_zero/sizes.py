@@ -26,6 +26,11 @@ class ModelSize:
     vocabulary: int
     origin: str = "config.json"
 
+    def __str__(self) -> str:
+        number = self.parameters
+        count = f"{number / 1e9:.2f} B" if number >= 1e9 else f"{number / 1e6:.2f} M"
+        return f"{count} parameters ({self.origin})"
+
 
 # Shapes of published models stand in for a model known by its name only.
 _TYPICAL = (
@@ -49,10 +54,18 @@ def model_size(pretrain: str) -> ModelSize | None:
 
     A name such as `Qwen2.5-Math-7B` gives the parameters; the shape is then that of the nearest
     published size, and `origin` says "estimate from the name". None when neither says anything.
+
+    Raises ValueError for a directory that holds no model.
     """
-    config = _find_config(pretrain)
-    if config is not None:
-        size = _from_config(json.loads(config.read_text(encoding="utf-8")))
+    path = _find_config(pretrain)
+    if path is not None:
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"--pretrain {pretrain}: {path.name} cannot be read: {error}"
+            ) from error
+        size = _from_config(config)
         if size is not None:
             return size
     return _from_name(pretrain)
@@ -86,8 +99,7 @@ def num_problems(prompt_data: str, split: str) -> int | None:
 def _find_config(pretrain: str) -> Path | None:
     directory = Path(pretrain).expanduser()
     if directory.is_dir():
-        config = directory / "config.json"
-        return config if config.is_file() else None
+        return directory / "config.json"
     if "/" not in pretrain:
         return None
     home = os.environ.get("HF_HOME") or Path(

@@ -23,7 +23,7 @@ class Live:
         return self.runner.run(coroutine)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def live() -> Iterator[Live]:
     live = Live()
     yield live

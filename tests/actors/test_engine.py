@@ -28,6 +28,7 @@ def prompt(live, text="27 + 14 - 5"):
 
 @pytest.fixture(scope="module")
 def model():
+    torch.set_num_threads(1)  # two would wait for each other, and for the engine's
     return AutoModelForCausalLM.from_pretrained(TINY_MODEL, dtype=torch.float32).eval()
 
 
@@ -198,6 +199,8 @@ def test_a_publication_in_flight_divides_each_response(live, model, original, ot
 
 def test_nothing_is_sampled_while_weights_are_received(live, restored, monkeypatch):
     class Received:
+        is_asleep = False
+
         async def begin(self):
             assert self.is_open is False
             self.is_open = True

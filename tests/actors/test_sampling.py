@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -157,7 +156,6 @@ class TestGroups:
 
 ACTOR_PROCESS = """
 import asyncio
-import psutil
 from actors.sampling import SamplingActor
 from test_sampling import digest, seeded
 from understand_r1_zero.args import Args
@@ -166,8 +164,7 @@ async def main():
     actor = SamplingActor(Args(), 0, (0,))
     await actor.start()
     groups = await actor.sample_batch(seeded(range(70)))
-    children = [child.pid for child in psutil.Process().children(recursive=True)]
-    print("@", digest(groups), *children, flush=True)
+    print("@", digest(groups), flush=True)
     while True:
         await actor.sample_batch(seeded(range(1)))
         await asyncio.sleep(0.05)
@@ -195,51 +192,35 @@ class ActorProcess:
                 text=True,
             )
 
-    def wait_until_sampling(self):
-        """Its first batch's digest and its children."""
+    def digest(self):
+        """Of its first batch."""
         assert self.process.stdout is not None
         for line in self.process.stdout:
             if line.startswith("@"):
-                found, *pids = line[1:].split()
-                return found, [psutil.Process(int(pid)) for pid in pids]
+                return line[1:].strip()
         raise AssertionError(self.log.read_text()[-4000:])
 
 
 @pytest.fixture(scope="class")
-def actor_processes(tmp_path_factory):
-    """Two at once, since each takes long to start."""
-    both = [ActorProcess(tmp_path_factory.mktemp("actor")) for _ in range(2)]
-    yield both
-    for each in both:
-        each.process.kill()
-        each.process.wait()
+def actor_process(tmp_path_factory):
+    actor = ActorProcess(tmp_path_factory.mktemp("actor"))
+    yield actor
+    actor.process.kill()
+    actor.process.wait()
 
 
-class TestProcesses:
+class TestProcess:
     pytestmark = engine
 
-    def test_a_fresh_engine_gives_the_same_batch_to_the_last_bit(self, live, actor_processes):
-        found, _ = actor_processes[0].wait_until_sampling()
-        assert found == digest(live.run(live.actor.sample_batch(seeded(range(70)))))
+    def test_a_fresh_engine_gives_the_same_batch_to_the_last_bit(self, live, actor_process):
+        assert actor_process.digest() == digest(
+            live.run(live.actor.sample_batch(seeded(range(70))))
+        )
 
-    def test_an_actor_whose_engine_dies_ends(self, actor_processes):
-        actor = actor_processes[1]
-        _, children = actor.wait_until_sampling()
+    def test_an_actor_whose_engine_dies_ends(self, actor_process):
+        children = psutil.Process(actor_process.process.pid).children(recursive=True)
         (core,) = [child for child in children if "EngineCore" in child.name()]
         core.kill()
-        assert actor.process.wait(10) == 1
-        assert "this actor ends: the engine died" in actor.log.read_text()
+        assert actor_process.process.wait(10) == 1
+        assert "this actor ends: the engine died" in actor_process.log.read_text()
         assert psutil.wait_procs(children, 5)[1] == []
-
-    def test_a_killed_actor_leaves_nothing_behind(self, actor_processes):
-        actor = actor_processes[0]
-        children = psutil.Process(actor.process.pid).children(recursive=True)
-        assert any("EngineCore" in child.name() for child in children)
-        family = [psutil.Process(actor.process.pid), *children]
-        mapped = {mapping.path for each in family for mapping in each.memory_maps()}
-        actor.process.send_signal(signal.SIGKILL)
-        actor.process.wait()
-        assert psutil.wait_procs(children, 5)[1] == []
-        assert [
-            path for path in mapped if path.startswith("/dev/shm") and Path(path).exists()
-        ] == []

@@ -123,3 +123,11 @@ def test_rows_of_reasoning_gym_and_of_what_is_not_here(tmp_path: Path):
     assert num_problems(str(tmp_path / "none.jsonl"), "train") is None
     (tmp_path / "notes.txt").write_text("x")
     assert num_problems(str(tmp_path / "notes.txt"), "train") is None
+
+
+@pytest.mark.parametrize("content", ["{", None])
+def test_a_directory_without_a_readable_config_is_refused(tmp_path: Path, content: str | None):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=f"--pretrain {tmp_path}: config.json cannot be read"):
+        model_size(str(tmp_path))
