@@ -26,6 +26,7 @@ SMALL = (
 """A run of the demo's model whose steps take a fraction of a second."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Hand out end-to-end tests one by one, the others by folder, since they share its engines."""
     for item in items:
