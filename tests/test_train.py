@@ -1,6 +1,8 @@
 """The command line, end to end on real engines: it learns, it resumes, it repeats."""
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
 
@@ -34,6 +36,7 @@ def test_training_learns_moves_every_parameter_and_is_evaluated_alike_offline(
     assert sum(rewards[-3:]) / 3 > sum(rewards[:3]) / 3 + 0.1, rewards
     assert max(row["train/logprob_gap_mean"] for row in rows[1:]) < 1e-4
     assert rows[1]["train/pg_clipfrac"] == 0
+    assert "warning: wandb records offline: no login" in run.text()
 
     for name in (
         "config.toml",
@@ -87,7 +90,19 @@ def test_a_deterministic_run_repeats_and_resumes_to_the_last_digit(start_run):
     assert [reproducible(row) for row in rest.rows()] == expected
 
 
-def test_asynchronous_training_with_two_actors_and_two_learners(start_run):
+@pytest.fixture
+def taken_ports():
+    """The ports that Ray, its dashboard and torch.distributed like best are somebody else's."""
+    with contextlib.ExitStack() as stack:
+        for port in (6379, 8265, 29500):
+            taken = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):  # then somebody else has it indeed
+                taken.bind(("127.0.0.1", port))
+                taken.listen()
+        yield
+
+
+def test_asynchronous_training_with_two_actors_and_two_learners(start_run, taken_ports):
     run = start_run(
         *"--max_steps 6 --max_staleness 1 --num_actors 2 --num_learners 2 --zero_stage 3".split()
     )

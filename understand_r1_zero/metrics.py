@@ -50,6 +50,7 @@ def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> 
         "actor/sampling_temperature": float(sampling.temperature),
         "actor/generate_time": float(np.mean([group.generate_s for group in groups])),
         "actor/verify_time": float(np.mean([group.grade_s for group in groups])),
+        "actor/total_time": float(np.mean([group.generate_s + group.grade_s for group in groups])),
         "actor/staleness_mean": float(staleness.mean()),
         "actor/staleness_max": float(staleness.max()),
         **status_shares(responses),

@@ -1,5 +1,6 @@
 """Everything a run tells: its console, metrics.jsonl, samples, evaluations, wandb and plots."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -28,6 +29,7 @@ class Recorder:
         self.timer = Timer()
         self._args = args
         self._run = run
+        self._started_s = time.perf_counter()
         self._alarms = Alarms(args.alarm)
         self._tracker = Tracker(args.tracking, run, asdict(args), self.console.warn)
 
@@ -47,7 +49,9 @@ class Recorder:
         return evaluation_metrics(scores)
 
     def row(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Store one step's metrics."""
+        """Store one step's metrics, with the seconds since this process began."""
+        elapsed_s = time.perf_counter() - self._started_s
+        metrics = {**metrics, "misc/global_step": float(step), "misc/elapse": elapsed_s}
         self._run.append_metrics(step, metrics)
         self._tracker.log(step, metrics)
 

@@ -91,11 +91,13 @@ def run_id(path: Path) -> str:
     return path.read_text(encoding="utf-8").strip()
 
 
-def choose_mode(base_url: str) -> Literal["online", "offline"] | None:
-    """Online when logged in and reachable, else offline; None leaves it to WANDB_MODE."""
+def reason_offline(base_url: str) -> str:
+    """Why a run cannot be online, and what would help; empty when it can, or WANDB_MODE decides."""
     if os.environ.get("WANDB_MODE", "online") != "online":
-        return None
-    return "online" if _has_credentials(base_url) and _is_reachable(base_url) else "offline"
+        return ""
+    if not _has_credentials(base_url):
+        return "no login (`wandb login` once)"
+    return "" if _is_reachable(base_url) else f"{base_url} does not answer"
 
 
 def _start(
@@ -119,7 +121,10 @@ def _start(
     }
     try:
         session = wandb.setup(wandb.Settings(silent=True))
-        return _init(choose_mode(session.settings.base_url), options)
+        reason = reason_offline(session.settings.base_url)
+        if reason:
+            warn(f"wandb records offline: {reason}; `wandb sync` uploads the run later")
+        return _init("offline" if reason else None, options)
     except _FAILURES as error:
         warn(f"wandb cannot start ({_one_line(error)}); trying offline")
     try:
@@ -130,7 +135,7 @@ def _start(
     return None
 
 
-def _init(mode: Literal["online", "offline"] | None, options: dict[str, Any]) -> Any:
+def _init(mode: Literal["offline"] | None, options: dict[str, Any]) -> Any:
     import wandb
 
     settings = wandb.Settings(

@@ -13,10 +13,13 @@ import pytest
 
 from understand_r1_zero.args import TrackingArgs
 from understand_r1_zero.run_directory import RunDirectory
-from understand_r1_zero.tracking import Tracker, choose_mode, run_id
+from understand_r1_zero.tracking import Tracker, reason_offline, run_id
 
 ARGS = TrackingArgs(use_wb=True)
 NO_SERVER = "http://127.0.0.1:9"
+OFFLINE = (
+    "wandb records offline: no login (`wandb login` once); `wandb sync` uploads the run later"
+)
 
 
 @pytest.fixture
@@ -88,7 +91,7 @@ def test_offline_without_a_login_and_resumed_under_the_same_id(run: RunDirectory
     for folder in folders:
         assert folder.parent == run.wandb
         assert (folder / f"run-{identity}.wandb").stat().st_size > 0
-    assert warnings == []
+    assert warnings == [OFFLINE] * 2
     assert wandb_processes(os.getpid()) == []
 
 
@@ -115,11 +118,12 @@ def test_losing_wandb_in_the_middle_is_one_line(run: RunDirectory):
     os.kill(core, signal.SIGKILL)
     for step in range(1, 20):
         tracker.log(step, {"a": 1.0})
-        if warnings:
+        if len(warnings) > 1:
             break
     tracker.log(20, {"a": 1.0})
     tracker.finish()
-    assert len(warnings) == 1 and "metrics.jsonl goes on" in warnings[0]
+    assert warnings[0] == OFFLINE
+    assert len(warnings) == 2 and "metrics.jsonl goes on" in warnings[1]
 
 
 def test_an_invalid_setting_of_the_environment_is_survived(
@@ -136,16 +140,16 @@ def test_an_invalid_setting_of_the_environment_is_survived(
 def test_online_needs_a_login_and_a_server(
     run: RunDirectory, refusing_server: str, monkeypatch: pytest.MonkeyPatch
 ):
-    assert choose_mode(refusing_server) == "offline"
+    assert reason_offline(refusing_server).startswith("no login")
     netrc = f"machine {refusing_server.removeprefix('http://')} login user password {'0' * 40}\n"
     Path(os.environ["NETRC"]).write_text(netrc)
-    assert choose_mode(refusing_server) == "online"
-    assert choose_mode(NO_SERVER) == "offline"
+    assert reason_offline(refusing_server) == ""
+    assert reason_offline(NO_SERVER).startswith("no login")
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    assert choose_mode(NO_SERVER) == "offline"
-    assert choose_mode(refusing_server) == "online"
+    assert reason_offline(NO_SERVER) == f"{NO_SERVER} does not answer"
+    assert reason_offline(refusing_server) == ""
     monkeypatch.setenv("WANDB_MODE", "offline")
-    assert choose_mode(refusing_server) is None
+    assert reason_offline(NO_SERVER) == ""
 
 
 def test_run_id_is_drawn_once(tmp_path: Path):
