@@ -52,8 +52,8 @@ def _import_oracle(path: str) -> Oracle:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise ValueError(
-            f"--oracle {path}: no module {error.name!r}; run from its directory, set PYTHONPATH "
-            "or install it"
+            f"--oracle {path}: no module {error.name!r}; put its folder into PYTHONPATH "
+            "(PYTHONPATH=. for this one) or install it"
         ) from error
     oracle_class = getattr(module, class_name, None)
     if not isinstance(oracle_class, type):

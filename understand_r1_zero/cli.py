@@ -10,6 +10,7 @@ import difflib
 import io
 import itertools
 import json
+import os
 import sys
 import time
 import tomllib
@@ -60,9 +61,15 @@ def parse(argv: Sequence[str]) -> Args:
     SystemExit(2); `--help` prints and raises SystemExit(0).
     """
     try:
-        return _resolve(argv)
+        try:
+            return _resolve(argv)
+        finally:
+            sys.stdout.flush()
     except ValueError as error:
         _exit(str(error))
+    except BrokenPipeError:  # `--help | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(0) from None
 
 
 def describe(args: Args) -> list[str]:

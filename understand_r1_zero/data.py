@@ -16,6 +16,8 @@ from understand_r1_zero.types import Problem
 logger = logging.getLogger(__name__)
 
 STANDARD_KEYS = ("problem", "answer")
+RESERVED_NAME = "average"
+"""What metrics call all benchmarks together."""
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 SHOWN_FAULTS = 5
 
@@ -51,6 +53,11 @@ def load_benchmarks(
     """
     tables = open_benchmarks(eval_data)
     names = list(tables)
+    if RESERVED_NAME in tables:
+        raise ValueError(
+            f"--eval_data: no benchmark may be called {RESERVED_NAME!r}, which means all together; "
+            "write NAME=SOURCE to give it another name"
+        )
     if test_split != "all":
         chosen = [name.strip() for name in test_split.split(",")]
         for name in chosen:

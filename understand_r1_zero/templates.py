@@ -140,7 +140,7 @@ def _import_template(path: str) -> Template:
             raise
         raise ValueError(
             f"--prompt_template {path!r}: there is no module {error.name!r}; "
-            "run from its folder or add that folder to PYTHONPATH"
+            "put its folder into PYTHONPATH (PYTHONPATH=. for this one)"
         ) from error
     template = getattr(module, attribute, None)
     if not isinstance(template, Template):

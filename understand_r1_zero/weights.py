@@ -102,7 +102,11 @@ def checksum(weights: Mapping[str, np.ndarray | Tensor]) -> str:
 
 
 def write_safetensors(file: BinaryIO, weights: Mapping[str, np.ndarray]) -> None:
-    """Write the arrays as a safetensors file, without the copy that the library's writer makes."""
+    """Write the arrays as a safetensors file.
+
+    The library either writes under another name first, which anonymous memory does not have, or
+    makes a copy of everything.
+    """
     header, end = {}, 0
     for name, array in weights.items():
         start, end = end, end + array.nbytes

@@ -49,7 +49,7 @@ def test_an_import_path() -> None:
         ("mathy", "must be math or an import path module:Class, got 'mathy'"),
         (":Length", "must be math or an import path"),
         ("my_oracle_module:", "must be math or an import path"),
-        ("no_such_module:Length", "no module 'no_such_module'; run from its directory"),
+        ("no_such_module:Length", "no module 'no_such_module'; put its folder into PYTHONPATH"),
         ("my_oracle_module.sub:Length", "no module 'my_oracle_module.sub'"),
         ("my_oracle_module:Width", "my_oracle_module.py defines no class 'Width'"),
         ("my_oracle_module:length", "defines no class 'length'"),

@@ -254,6 +254,14 @@ def run_python(*argv: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def test_help_may_be_cut_short():
+    program = f"{sys.executable} {REPOSITORY / 'train_zero_math.py'}"
+    command = f"set -o pipefail; {program} --help | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: ")
+
+
 def test_help_is_fast_and_names_every_flag_with_its_default():
     started = time.monotonic()
     shown = run_python("-c", "from understand_r1_zero.cli import parse; parse(['--help'])")

@@ -140,6 +140,12 @@ def test_benchmarks_fall_back_on_the_standard_columns_and_say_so(tmp_path, caplo
     assert len(caplog.records) == 1
 
 
+def test_no_benchmark_may_be_called_as_all_together_are(tmp_path):
+    source = write_lines(tmp_path / "sums.jsonl", rows_of(1))
+    with pytest.raises(ValueError, match="no benchmark may be called 'average'"):
+        load_benchmarks(f"average={source}", "all", "problem", "answer", 10)
+
+
 def test_benchmarks_are_picked_by_exact_name(tmp_path):
     names = ("aime", "math", "mathematics")
     sources = ",".join(write_lines(tmp_path / f"{name}.jsonl", rows_of(2)) for name in names)
