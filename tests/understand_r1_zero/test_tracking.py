@@ -17,9 +17,7 @@ from understand_r1_zero.tracking import Tracker, reason_offline, run_id
 
 ARGS = TrackingArgs(use_wb=True)
 NO_SERVER = "http://127.0.0.1:9"
-OFFLINE = (
-    "wandb records offline: no login (`wandb login` once); `wandb sync` uploads the run later"
-)
+OFFLINE = "wandb records offline: no login (`wandb login` once); `wandb sync` uploads the run later"
 
 
 @pytest.fixture
