@@ -177,7 +177,7 @@ class AlgorithmArgs:
 class OptimArgs:
     """Optimisation (learners/engine.py and batching.py)."""
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 5e-4
     """Peak learning rate."""
     lr_scheduler: str = "constant"
     """constant, linear, cosine, cosine_with_min_lr (floor: a tenth), with warm-up."""
