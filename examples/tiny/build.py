@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,14 +103,16 @@ def benchmark_problems() -> dict[str, list[Problem]]:
     return load_benchmarks(DEMO_EVAL_DATA, "all", "problem", "answer", 10**6)
 
 
-def dialogues(rng: random.Random) -> Iterator[tuple[str, str]]:
+def dialogues(
+    rng: random.Random, answer: Callable[[Sum, random.Random], str]
+) -> Iterator[tuple[str, str]]:
     """Endless (prompt, response) pairs; no benchmark problem among them."""
     held_out = {problem.text for rows in benchmark_problems().values() for problem in rows}
     while True:
         problem = draw_sum(rng)
         question = f"{STEM}{problem.expression} ="
         if question not in held_out:
-            yield render_qwen_math(question), answer_somehow(problem, rng)
+            yield render_qwen_math(question), answer(problem, rng)
 
 
 def worksheets(rng: random.Random) -> Iterator[tuple[str, str]]:
@@ -122,7 +124,9 @@ def worksheets(rng: random.Random) -> Iterator[tuple[str, str]]:
 
 def build_tokenizer(rng: random.Random) -> Any:
     """Qwen2's byte-level BPE with 512 tokens, two of which are the phrases in every prompt."""
-    sample = [part for pair in itertools.islice(dialogues(rng), 2000) for part in pair]
+    sample = [
+        part for pair in itertools.islice(dialogues(rng, answer_somehow), 2000) for part in pair
+    ]
     sample += [text for example in WORKED_EXAMPLES for text in example] * 20
     sample += [f"{INSTRUCTION}\nProblem: Calculate the answer.\nSolution: The final answer is"] * 20
     for special in (*SPECIAL_TOKENS, STEM):
@@ -204,7 +208,10 @@ def response_loss(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Te
 
 
 def pretrain(model: Any, tokenizer: Any, steps: int, rng: random.Random) -> None:
-    """Worksheets for two fifths of the steps, then dialogues; Muon for matrices, AdamW for the rest."""
+    """Worksheets, then careful pupils only, then all; Muon for matrices, AdamW for the rest.
+
+    Without the second part it is luck whether the model learns to copy the right term.
+    """
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers = (
@@ -212,8 +219,12 @@ def pretrain(model: Any, tokenizer: Any, steps: int, rng: random.Random) -> None
         torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0),
     )
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    sheets = itertools.islice(batches(worksheets(rng), tokenizer, rng), 2 * steps // 5)
-    corpus = itertools.chain(sheets, batches(dialogues(rng), tokenizer, rng))
+    parts = (worksheets(rng), dialogues(rng, answer_in_steps), dialogues(rng, answer_somehow))
+    lengths = (steps // 5, steps * 9 // 20, steps)
+    corpus = itertools.chain.from_iterable(
+        itertools.islice(batches(part, tokenizer, rng), length)
+        for part, length in zip(parts, lengths, strict=True)
+    )
     start = time.perf_counter()
     for step, (ids, mask) in enumerate(itertools.islice(corpus, steps), start=1):
         scale = min(1.0, step / 50, 2 * (1 - (step - 1) / steps))
@@ -272,8 +283,8 @@ def main() -> None:
     """Build, save and measure the model."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "model")
-    parser.add_argument("--steps", type=int, default=2200, help="optimizer steps")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, default=2400, help="optimizer steps")
+    parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     torch.manual_seed(options.seed)
     rng = random.Random(options.seed)
