@@ -56,7 +56,7 @@ class Console:
         now_s = time.monotonic()
         if now_s - self._refreshed_s >= _REFRESH_S or done == total:
             self._refreshed_s = now_s
-            self._bar.set_postfix_str(f"{phase} {done}/{total}")
+            self._bar.set_postfix_str(f"{phase} {done}/{total}" if done < total else "")
 
     def begin(self) -> None:
         """Start the clock of the ETA here, after start-up and the first evaluation."""
