@@ -26,15 +26,6 @@ SMALL = (
 """A run of the demo's model whose steps take a fraction of a second."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Hand out end-to-end tests one by one, the others by folder, since they share its engines."""
-    for item in items:
-        folders = item.path.relative_to(REPOSITORY / "tests").parts[:-1]
-        if folders:
-            item.add_marker(pytest.mark.xdist_group(folders[0]))
-
-
 @dataclass
 class Run:
     """A training process and its run directory."""
