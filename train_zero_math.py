@@ -97,8 +97,8 @@ def train(args: Args, run: RunDirectory) -> int:
                 cluster, planned, args, run.logs, warn=warn, should_stop=should_stop
             )
             stack.callback(fleet.shutdown)
-            if args.cluster.collocate:
-                # An engine takes its share of what it finds free while it starts.
+            if args.cluster.collocate and args.cluster.gpus:
+                # An engine takes its share of the GPU memory it finds free while it starts.
                 fleet.wait_until_ready()
                 fleet.sleep()
             learners = start_learners(cluster, planned, args, run.logs)

@@ -30,18 +30,18 @@ class Core:
 PAUSE = ("pause", "keep", True)
 
 
+async def enter(gate, events):
+    async with gate.entered():
+        events.append("entered")
+
+
 def test_inside_a_pause_nobody_enters():
     events = []
 
     async def run():
         gate = Gate(Core(events))
-
-        async def enter():
-            async with gate.entered():
-                events.append("entered")
-
         async with gate.paused():
-            task = asyncio.create_task(enter())
+            task = asyncio.create_task(enter(gate, events))
             await asyncio.sleep(0.01)
             events.append("inside")
         await task
@@ -77,14 +77,9 @@ def test_a_closed_gate_stays_closed_between_calls_and_can_be_closed_again():
 
     async def run():
         gate = Gate(Core(events))
-
-        async def enter():
-            async with gate.entered():
-                events.append("entered")
-
         for _ in range(2):
             await asyncio.create_task(gate.close())
-            task = asyncio.create_task(enter())
+            task = asyncio.create_task(enter(gate, events))
             await asyncio.sleep(0.01)
             async with gate.opening:
                 events.append("last words")
