@@ -1,6 +1,5 @@
 """Where the policy's weights leave one rank of the learner: for host memory, for NCCL, or shown on its GPU."""
 
-import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from learners.policy import Policy
+from understand_r1_zero import import_path
 from understand_r1_zero.weights import Checksum, checksum, describe, in_chunks, show
 
 SHOWN_BYTES = 2**29
@@ -44,8 +44,7 @@ class Outlet:
         if self._policy.rank == 0:
             if self._sender is not None:
                 self._sender.close()
-            module, _, name = sender.partition(":")
-            self._sender = getattr(importlib.import_module(module), name)(host, port, world_size)
+            self._sender = import_path.load(sender)(host, port, world_size)
         tensors = self._policy.full_tensors()
         return describe({name: torch.empty_like(t, device="meta") for name, t in tensors})
 

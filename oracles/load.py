@@ -1,11 +1,11 @@
 """Finds the oracle that `--oracle` names, and reads what a user's oracle returns."""
 
-import importlib
 import math
 from typing import SupportsFloat
 
 from oracles.math import MathOracle
 from understand_r1_zero.args import OracleArgs
+from understand_r1_zero.import_path import users_module
 from understand_r1_zero.protocols import Oracle
 from understand_r1_zero.types import Status, Verdict
 
@@ -45,16 +45,7 @@ def _import_oracle(path: str) -> Oracle:
     module_name, _, class_name = path.partition(":")
     if not module_name or not class_name:
         raise ValueError(f"--oracle must be math or an import path module:Class, got {path!r}")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        # A module missing inside the user's oracle is not a wrong path.
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"--oracle {path}: no module {error.name!r}; put its folder into PYTHONPATH "
-            "(PYTHONPATH=. for this one) or install it"
-        ) from error
+    module = users_module("--oracle", path)
     oracle_class = getattr(module, class_name, None)
     if not isinstance(oracle_class, type):
         raise ValueError(f"--oracle {path}: {module.__file__} defines no class {class_name!r}")

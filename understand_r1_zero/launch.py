@@ -6,7 +6,6 @@ rest of the system sees is a `RemoteProcess` with `submit` and a `Shared` value 
 
 import contextlib
 import gc
-import importlib
 import logging
 import operator
 import os
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from understand_r1_zero import import_path
 from understand_r1_zero.protocols import Process
 
 CONNECT_TIMEOUT_S = 5.0
@@ -298,8 +298,7 @@ class _Host:
 
     def __init__(self, path: str, kwargs: dict[str, Any]) -> None:
         collect_garbage_seldom()
-        module, _, name = path.partition(":")
-        self._inner = getattr(importlib.import_module(module), name)(**kwargs)
+        self._inner = import_path.load(path)(**kwargs)
 
     def call(self, method: str, *args: Any) -> Any:
         return operator.attrgetter(method)(self._inner)(*args)

@@ -1,10 +1,11 @@
 """From a problem's text to the prompt a model continues, and what ends its response."""
 
 import difflib
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from understand_r1_zero.import_path import users_module
 
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
 
@@ -133,16 +134,7 @@ def load_template(name: str) -> Template:
 
 def _import_template(path: str) -> Template:
     module_name, _, attribute = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise
-        raise ValueError(
-            f"--prompt_template {path!r}: there is no module {error.name!r}; "
-            "put its folder into PYTHONPATH (PYTHONPATH=. for this one)"
-        ) from error
-    template = getattr(module, attribute, None)
+    template = getattr(users_module("--prompt_template", path), attribute, None)
     if not isinstance(template, Template):
         raise ValueError(
             f"--prompt_template {path!r} must name a Template(name, render, stop, extraction) in "
