@@ -53,7 +53,7 @@ class SamplingActor:
             usable = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(0, {usable[core % len(usable)] for core in self._cores})
         self._tokenizer = load_tokenizer(self._args.model)
-        self._oracle = load_oracle(self._args.oracle, self._template.extraction)
+        self._oracle = load_oracle(self._args, self._template.extraction)
         self._threads = ThreadPoolExecutor(GRADING_THREADS, "oracle")
         from actors.start_engine import start_engine
 
@@ -153,7 +153,7 @@ class SamplingActor:
         texts = [sample.text for sample in samples if not sample.is_truncated]
         judge = self._judge
         graded = iter(await loop.run_in_executor(self._threads, judge, asked.problem, texts))
-        truncated = Verdict(self._args.oracle.non_stop_fixed_reward, Status.TRUNCATED)
+        truncated = Verdict(self._args.reward.non_stop_fixed_reward, Status.TRUNCATED)
         responses = tuple(
             Response(
                 text=sample.text,

@@ -4,26 +4,26 @@ import math
 from typing import SupportsFloat
 
 from oracles.math import MathOracle
-from understand_r1_zero.args import OracleArgs
+from understand_r1_zero.args import Args
+from understand_r1_zero.grading.conventions import conventions_of
 from understand_r1_zero.import_path import users_module
 from understand_r1_zero.protocols import Oracle
 from understand_r1_zero.types import Status, Verdict
 
 
-def load_oracle(args: OracleArgs, extraction: str) -> Oracle:
+def load_oracle(args: Args, extraction: str) -> Oracle:
     """The rule-based oracle, or the class at the import path `module:Class` made without arguments.
 
     `extraction` is the prompt template's, used by the rule-based oracle only.
     """
-    if args.oracle != "math":
-        return _import_oracle(args.oracle)
+    if args.oracle.oracle != "math":
+        return _import_oracle(args.oracle.oracle)
     return MathOracle(
         extraction=extraction,
-        verifier_version=args.verifier_version,
-        correct_reward=args.correct_reward,
-        incorrect_reward=args.incorrect_reward,
-        num_workers=args.grader_workers,
-        timeout_s=args.grader_timeout_s,
+        conventions=conventions_of(args.grading),
+        rewards=args.reward,
+        num_workers=args.oracle.grader_workers,
+        timeout_s=args.oracle.grader_timeout_s,
     )
 
 

@@ -3,41 +3,38 @@
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Literal
 
+from understand_r1_zero.args import RewardArgs
+from understand_r1_zero.grading.conventions import PRESETS, Conventions
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.pool import Grade, GraderPool, grade_exactly
 from understand_r1_zero.types import Status, Verdict
 
-VerifierVersion = Literal["fast", "math_verify"]
+
+_REWARDS = RewardArgs()
 
 
 class MathOracle:
-    """Rewards responses whose answer equals a gold answer.
+    """Rewards responses whose answer equals a gold answer under the given conventions.
 
-    `extraction` names where the answer stands (`boxed`, `answer_tag`). `verifier_version` `fast`
-    compares texts and plain numbers and calls everything else incorrect; `math_verify` decides the
-    rest by symbolic equivalence in `num_workers` processes, each answer within `timeout_s` seconds.
-    Any number of threads may ask at once; they share the processes.
+    `extraction` names where the answer stands (`boxed`, `answer_tag`, ...). What texts and plain
+    numbers do not decide is graded in `num_workers` processes, each answer within `timeout_s`
+    seconds. Any number of threads may ask at once; they share the processes.
     """
 
     def __init__(
         self,
         extraction: str = "boxed",
-        verifier_version: VerifierVersion = "math_verify",
-        correct_reward: float = 1.0,
-        incorrect_reward: float = 0.0,
+        conventions: Conventions = PRESETS["default"],
+        rewards: RewardArgs = _REWARDS,
         num_workers: int = 2,
         timeout_s: float = 3.0,
     ) -> None:
-        if verifier_version not in ("fast", "math_verify"):
-            raise ValueError(
-                f"--verifier_version must be fast or math_verify, got {verifier_version!r}"
-            )
         self._extract = extraction_by_name(extraction)
-        self._correct_reward = correct_reward
-        self._incorrect_reward = incorrect_reward
-        self._pool = None if verifier_version == "fast" else GraderPool(num_workers, timeout_s)
+        self._conventions = conventions
+        self._rewards = rewards
+        is_exact = conventions.mathematics == "none"
+        self._pool = None if is_exact else GraderPool(num_workers, timeout_s)
 
     def get_reward(
         self,
@@ -91,19 +88,22 @@ class MathOracle:
 
     def _grade(self, answer: str | None, golds: Sequence[str]) -> Future[Grade]:
         if answer is not None and self._pool is not None:
-            return self._pool.submit(answer, golds)
+            return self._pool.submit(answer, golds, self._conventions)
+        grade = Grade(Status.UNPARSABLE, "the response gives no answer")
+        if answer is not None:
+            decided = grade_exactly(answer, golds, self._conventions)
+            assert decided is not None, "without mathematics the exact path decides everything"
+            grade = decided
         future: Future[Grade] = Future()
-        if answer is None:
-            future.set_result(Grade(Status.UNPARSABLE, "the response gives no answer"))
-        else:
-            undecided = Grade(Status.INCORRECT, "not the same text or number as any gold answer")
-            future.set_result(grade_exactly(answer, golds) or undecided)
+        future.set_result(grade)
         return future
 
     def _reward(self, status: Status) -> float:
         if status is Status.UNKNOWN:
             return 0.0
-        return self._correct_reward if status is Status.CORRECT else self._incorrect_reward
+        if status is Status.CORRECT:
+            return self._rewards.correct_reward
+        return self._rewards.incorrect_reward
 
 
 def _shares(verdicts: Sequence[Verdict]) -> dict[str, float]:

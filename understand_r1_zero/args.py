@@ -139,18 +139,40 @@ class OracleArgs:
     """math, or the import path (module:Class) of your own."""
     oracle_type: Literal["reward"] = "reward"
     """Oracles that return rewards."""
-    verifier_version: Literal["fast", "math_verify"] = "math_verify"
-    """fast: exact and numeric matching only; math_verify: symbolic equivalence too."""
+    grader_workers: int = 2
+    """Grading processes of each actor."""
+    grader_timeout_s: float = 3.0
+    """Seconds one answer may take before its grading process is killed."""
+
+
+@dataclass(frozen=True)
+class GradingArgs:
+    """What counts as the same answer (understand_r1_zero/grading/conventions.py)."""
+
+    preset: Literal["default", "strict", "lenient", "fast", "math_verify"] = "default"
+    """Grading conventions; Oat's --verifier_version (fast, math_verify) is another name of this flag."""
+    answer_order: Literal["preset", "any", "ordered"] = "preset"
+    """Whether values listed without brackets have an order."""
+    answer_percent: Literal["preset", "either", "ignored", "exact"] = "preset"
+    """50% equals 50 and 0.5, 50 only, or 0.5 only."""
+    answer_units: Literal["preset", "optional", "ignored", "required"] = "preset"
+    """A missing unit is forgiven, every unit is dropped, or both must be the same."""
+    answer_tolerance: float = -1.0
+    """Relative tolerance of decimals and irrational numbers; negative: the preset's."""
+    answer_simplified: Literal["preset", "yes", "no"] = "preset"
+    """Whether fractions must be in lowest terms and integers written as such."""
+
+
+@dataclass(frozen=True)
+class RewardArgs:
+    """What a verdict is worth (understand_r1_zero/rewards.py)."""
+
     correct_reward: float = 1.0
     """Reward of a correct response."""
     incorrect_reward: float = 0.0
     """Reward of an incorrect or unparsable response."""
     non_stop_fixed_reward: float = 0.0
     """Reward of a truncated response."""
-    grader_workers: int = 2
-    """Grading processes of each actor."""
-    grader_timeout_s: float = 3.0
-    """Seconds one answer may take before its grading process is killed."""
 
 
 @dataclass(frozen=True)
@@ -301,6 +323,8 @@ class Args:
     data: DataArgs = field(default_factory=DataArgs)
     sampling: SamplingArgs = field(default_factory=SamplingArgs)
     oracle: OracleArgs = field(default_factory=OracleArgs)
+    grading: GradingArgs = field(default_factory=GradingArgs)
+    reward: RewardArgs = field(default_factory=RewardArgs)
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
     optim: OptimArgs = field(default_factory=OptimArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)

@@ -45,6 +45,9 @@ LEGACY_REASONS = {
     "eval_batch_size": "evaluation streams like training",
 }
 
+OAT_NAMES = {"verifier_version": "preset"}
+"""Flags that have another name here, by Oat's."""
+
 BF16_LOGPROB_GAP = 0.05
 """Default of --max_logprob_gap with --bf16, whose rounding alone exceeds float32's default."""
 
@@ -118,6 +121,7 @@ def read_recipe(path: Path, base: Args) -> Args:
     changes: dict[str, dict[str, Any]] = {}
     for key, value in recipe.items():
         name = key.replace("-", "_")
+        name = OAT_NAMES.get(name, name)
         if isinstance(value, dict):
             raise ValueError(f"{path}: [{key}] is a table; recipes are flat, a flag a line")
         if name not in known:
@@ -131,6 +135,7 @@ def read_recipe(path: Path, base: Args) -> Args:
 
 
 def _resolve(argv: Sequence[str]) -> Args:
+    argv = [_with_our_name(token) for token in argv]
     _refuse_unknown(argv)
     args = _parse_flags(argv, Args())
     given = args.run
@@ -214,6 +219,12 @@ def _refuse_unknown(argv: Sequence[str]) -> None:
         name = flag[2:].replace("-", "_")
         if flag.startswith("--") and name not in known | switches | {"help"}:
             raise ValueError(f"unknown flag {flag}; the nearest is --{_nearest(name, known)}")
+
+
+def _with_our_name(token: str) -> str:
+    flag, equals, value = token.partition("=")
+    ours = OAT_NAMES.get(flag[2:].replace("-", "_"))
+    return f"--{ours}{equals}{value}" if flag.startswith("--") and ours else token
 
 
 def _nearest(name: str, known: Mapping[str, Any] | set[str]) -> str:

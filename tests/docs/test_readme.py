@@ -164,7 +164,7 @@ def readme_modules(tmp_path, monkeypatch):
 
 
 def test_the_oracle_of_readme_scores(readme_modules):
-    oracle = load_oracle(OracleArgs(oracle="my_oracle:BoxedInteger"), "boxed")
+    oracle = load_oracle(Args(oracle=OracleArgs(oracle="my_oracle:BoxedInteger")), "boxed")
     responses = [r"4+3=7 \boxed{7}", r"\boxed{8}", "seven", r"\boxed{1} \boxed{-7}"]
     references = ["7", "18", "7", ("7", "-7")]
     rewards, metrics = oracle.get_reward(["4 + 3 ="] * 4, responses, references, 4)

@@ -5,7 +5,7 @@ import pytest
 
 from oracles.load import as_verdict, load_oracle
 from oracles.math import MathOracle
-from understand_r1_zero.args import OracleArgs
+from understand_r1_zero.args import Args, GradingArgs, OracleArgs, RewardArgs
 from understand_r1_zero.types import Status, Verdict
 
 MINE = """
@@ -28,7 +28,10 @@ def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_rule_based_oracle_gets_the_flags() -> None:
-    args = OracleArgs(verifier_version="fast", correct_reward=3.0, incorrect_reward=-2.0)
+    args = Args(
+        grading=GradingArgs(preset="fast"),
+        reward=RewardArgs(correct_reward=3.0, incorrect_reward=-2.0),
+    )
     oracle = load_oracle(args, "answer_tag")
     assert isinstance(oracle, MathOracle)
     responses = ["</think> <answer>5</answer>", r"\boxed{5}"]
@@ -37,7 +40,7 @@ def test_the_rule_based_oracle_gets_the_flags() -> None:
 
 
 def test_an_import_path() -> None:
-    oracle = load_oracle(OracleArgs(oracle="my_oracle_module:Length"), "boxed")
+    oracle = load_oracle(Args(oracle=OracleArgs(oracle="my_oracle_module:Length")), "boxed")
     rewards, metrics = oracle.get_reward(["?"], ["abc"], ["5"])
     assert list(rewards) == [3.0]
     assert metrics == {"oracle/mine": 1.0}
@@ -58,12 +61,12 @@ def test_an_import_path() -> None:
 )
 def test_wrong_paths_are_refused_with_the_remedy(path: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        load_oracle(OracleArgs(oracle=path), "boxed")
+        load_oracle(Args(oracle=OracleArgs(oracle=path)), "boxed")
 
 
 def test_what_a_users_module_lacks_is_not_called_a_wrong_path() -> None:
     with pytest.raises(ModuleNotFoundError, match="a_package_that_is_not_installed"):
-        load_oracle(OracleArgs(oracle="my_broken_module:Length"), "boxed")
+        load_oracle(Args(oracle=OracleArgs(oracle="my_broken_module:Length")), "boxed")
 
 
 def test_numbers_become_verdicts() -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from oracles.math import MathOracle
+from understand_r1_zero.args import RewardArgs
+from understand_r1_zero.grading.conventions import PRESETS
 from understand_r1_zero.types import Status, Verdict
 
 EVALUATION_SUITE = Path(__file__).parents[3] / "shared/data/evaluation_suite"
@@ -13,7 +15,7 @@ EVALUATION_SUITE = Path(__file__).parents[3] / "shared/data/evaluation_suite"
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[MathOracle]:
-    oracle = MathOracle(correct_reward=2.0, incorrect_reward=-1.0, timeout_s=20.0)
+    oracle = MathOracle(rewards=RewardArgs(2.0, -1.0), timeout_s=20.0)
     yield oracle
     oracle.close()
 
@@ -44,7 +46,7 @@ def test_verdicts_in_order_with_statuses_and_shares(oracle: MathOracle) -> None:
 
 
 def test_fast_never_guesses_and_starts_no_process() -> None:
-    oracle = MathOracle(verifier_version="fast")
+    oracle = MathOracle(conventions=PRESETS["fast"])
     responses = [r"\boxed{0.5}", r"\boxed{1+x}", r"\boxed{9^{9^{9^{9}}}}", "", r"\boxed{5}"]
     references = [r"\frac{1}{2}", "x+1", "3", "5", ""]
     verdicts, _ = oracle.get_reward(responses, responses, references)
@@ -59,7 +61,7 @@ def test_fast_never_guesses_and_starts_no_process() -> None:
 
 
 def test_answer_tag_extraction() -> None:
-    oracle = MathOracle(extraction="answer_tag", verifier_version="fast")
+    oracle = MathOracle(extraction="answer_tag", conventions=PRESETS["fast"])
     responses = ["so </think>\n<answer>5</answer>", r"so </think> \boxed{5}"]
     verdicts, _ = oracle.get_reward(["?"] * 2, responses, ["5"] * 2)
     assert [verdict.status for verdict in verdicts] == [Status.CORRECT, Status.UNPARSABLE]
@@ -108,8 +110,6 @@ def test_one_failure_fails_the_call_and_leaves_nothing_waiting() -> None:
 def test_unknown_names_are_refused() -> None:
     with pytest.raises(ValueError, match="boxed, answer_tag"):
         MathOracle(extraction="latex")
-    with pytest.raises(ValueError, match="--verifier_version must be fast or math_verify"):
-        MathOracle(verifier_version="slow")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="--grader_workers must be at least 1, got 0"):
         MathOracle(num_workers=0)
 

@@ -96,7 +96,19 @@ def test_recipes_train_with_the_published_hyperparameters(recipe: str, name: str
     assert ours.algorithm == published.algorithm
     assert ours.evaluation.eval_steps == published.evaluation.eval_steps
     if name == "qwen2.5-math-7b":
-        assert ours.oracle == published.oracle
+        assert ours.grading == published.grading
+
+
+def test_oats_name_of_a_flag_is_ours(tmp_path: Path):
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text('verifier_version = "math_verify"')
+    for argv in (
+        ["--verifier_version", "math_verify"],
+        ["--verifier-version=math_verify"],
+        ["--preset", "math_verify"],
+        ["--config", str(recipe)],
+    ):
+        assert parse(argv).grading.preset == "math_verify"
 
 
 def test_dashes_underscores_and_equals_signs_are_alike():
@@ -107,7 +119,7 @@ def test_dashes_underscores_and_equals_signs_are_alike():
     ):
         args = parse(argv)
         assert args.optim == expected.optim
-        assert args.oracle == expected.oracle
+        assert args.reward == expected.reward
     assert not parse(["--no-enable-prefix_caching"]).sampling.enable_prefix_caching
 
 

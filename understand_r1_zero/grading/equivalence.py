@@ -14,6 +14,8 @@ from fractions import Fraction
 from functools import cache
 from typing import Any
 
+from understand_r1_zero.grading.conventions import Conventions
+
 MAX_ANSWER_CHARS = 2000
 """Longer text is not read as mathematics; the longest gold of our benchmarks has 204 characters."""
 
@@ -55,7 +57,7 @@ class UnparsableGoldError(ValueError):
     """The gold answer cannot be read, so no answer can be judged by it."""
 
 
-def is_exact_match(answer: str, gold: str) -> bool | None:
+def is_exact_match(answer: str, gold: str, conventions: Conventions) -> bool | None:
     """Whether both texts are the same after cosmetics, or the same plain number.
 
     None where only mathematics can tell, that is where they differ and are neither both plain
@@ -116,14 +118,14 @@ def _without_delimiters(text: str) -> str:
     return text.strip().removesuffix(".").rstrip()
 
 
-def is_equivalent(answer: str, gold: str) -> bool:
+def is_equivalent(answer: str, gold: str, conventions: Conventions) -> bool:
     """Whether both are the same mathematics, by the exact path where it decides, else math-verify.
 
     May never return and may take all memory. Raises `UnparsableGoldError`. math-verify compares
     numbers by six decimals, so that 1.6e-19 equals 9.1e-31; what it accepts must also agree to
     five digits, and exactly where both are rational.
     """
-    is_exact = is_exact_match(answer, gold)
+    is_exact = is_exact_match(answer, gold, conventions)
     if is_exact is not None:
         return is_exact
     gold_value = _parse(gold)
@@ -140,9 +142,9 @@ def is_equivalent(answer: str, gold: str) -> bool:
 
 def warm_up() -> None:
     """Load math-verify and fill its parser's caches, which takes a second."""
-    is_equivalent(r"-\frac{1}{2}x^{2}+\sqrt{3}", r"\sqrt{3}-x^2/2")
-    is_equivalent(r"(-\infty, 2] \cup \{3, 4\}", r"\{3\}")
-    is_equivalent(r"y=2\sin(\pi x)", r"\pi")
+    is_equivalent(r"-\frac{1}{2}x^{2}+\sqrt{3}", r"\sqrt{3}-x^2/2", Conventions())
+    is_equivalent(r"(-\infty, 2] \cup \{3, 4\}", r"\{3\}", Conventions())
+    is_equivalent(r"y=2\sin(\pi x)", r"\pi", Conventions())
 
 
 @cache

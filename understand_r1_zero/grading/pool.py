@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
+from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.equivalence import is_exact_match, normalise
 from understand_r1_zero.types import Status
 
@@ -38,23 +39,29 @@ class Grade(NamedTuple):
     reason: str = ""
 
 
-def grade_exactly(answer: str, golds: Sequence[str]) -> Grade | None:
+def grade_exactly(answer: str, golds: Sequence[str], conventions: Conventions) -> Grade | None:
     """The grade by the exact path alone, or None where only mathematics can tell.
 
-    Any gold may match. No gold, or an empty one where no other matches, is `UNKNOWN`.
+    Any gold may match. No gold, or an empty one where no other matches, is `UNKNOWN`. With
+    `mathematics="none"` what mathematics would have to tell is incorrect.
     """
-    matches = [is_exact_match(answer, gold) for gold in golds]
+    matches = [is_exact_match(answer, gold, conventions) for gold in golds]
     if any(matches):
         return Grade(Status.CORRECT)
     if not golds or not all(normalise(gold) for gold in golds):
         return Grade(Status.UNKNOWN, "the gold answer is empty")
-    return None if None in matches else Grade(Status.INCORRECT)
+    if None not in matches:
+        return Grade(Status.INCORRECT)
+    if conventions.mathematics == "none":
+        return Grade(Status.INCORRECT, "not the same text or number as any gold answer")
+    return None
 
 
 class _Job(NamedTuple):
     future: Future[Grade]
     answer: str
     golds: tuple[str, ...]
+    conventions: Conventions
 
 
 class GraderPool:
@@ -89,20 +96,20 @@ class GraderPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, answer: str, golds: Sequence[str]) -> Future[Grade]:
+    def submit(self, answer: str, golds: Sequence[str], conventions: Conventions) -> Future[Grade]:
         """The grade to come of an answer that may match any of the golds.
 
         What the exact path decides is there at once and occupies no worker. The future raises
         RuntimeError where no worker can be started or the pool is closed before the grade is there.
         """
         future: Future[Grade] = Future()
-        if (grade := grade_exactly(answer, golds)) is not None:
+        if (grade := grade_exactly(answer, golds, conventions)) is not None:
             future.set_result(grade)
             return future
         with self._submit_lock:
             if self._is_closed:
                 raise RuntimeError(_CLOSED)
-            self._jobs.put(_Job(future, answer, tuple(golds)))
+            self._jobs.put(_Job(future, answer, tuple(golds), conventions))
         return future
 
     def close(self) -> None:
@@ -126,7 +133,7 @@ class GraderPool:
             if not job.future.set_running_or_notify_cancel():
                 continue
             try:
-                grade = worker.grade(job.answer, job.golds, self._deadline_s)
+                grade = worker.grade(job, self._deadline_s)
             # Whoever waits for this future must hear of any failure, or waits for ever.
             except Exception as error:  # noqa: BLE001
                 job.future.set_exception(error)
@@ -166,12 +173,17 @@ class _Worker:
             self._process = _start_process()
         return self._process
 
-    def grade(self, answer: str, golds: Sequence[str], deadline_s: float) -> Grade:
+    def grade(self, job: _Job, deadline_s: float) -> Grade:
         """The worker's grade; RuntimeError where it cannot be started or the pool is closed."""
         process = self.start()
         if not process.is_ready:
             self._wait_until_ready(process)
-        request = {"answer": answer, "golds": golds, "deadline_s": deadline_s}
+        request = {
+            "answer": job.answer,
+            "golds": job.golds,
+            "conventions": job.conventions.to_dict(),
+            "deadline_s": deadline_s,
+        }
         deadline = time.monotonic() + deadline_s
         try:
             process.channel.settimeout(deadline_s)

@@ -1,7 +1,7 @@
 """A grading process: `python -m understand_r1_zero.grading.worker`, started by pool.py.
 
-Reads one JSON object a line from stdin, `{"answer", "golds", "deadline_s"}`, and answers with one on
-stdout, `{"status", "reason"}`, where status is correct, incorrect, unknown or error. Before that it
+Reads one JSON object a line from stdin, `{"answer", "golds", "conventions",
+"deadline_s"}`, and answers with one on stdout, `{"status", "reason"}`, where status is correct, incorrect, unknown or error. Before that it
 prints one line when it is warm. It ends when stdin does, or with the thread that started it.
 
 The caller kills it at the deadline. What it limits itself: memory, recursion (Python's own limit),
@@ -19,6 +19,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.equivalence import UnparsableGoldError, is_equivalent, warm_up
 
 _MEMORY_LIMIT_BYTES = 2 * 2**30
@@ -39,11 +40,13 @@ def main() -> None:
     for line in sys.stdin.buffer:
         request = json.loads(line)
         _limit_processor_time(request["deadline_s"] + 1)
-        status, reason = grade(request["answer"], request["golds"])
+        status, reason = grade(
+            request["answer"], request["golds"], Conventions(**request["conventions"])
+        )
         _send(replies, {"status": status, "reason": reason})
 
 
-def grade(answer: str, golds: Sequence[str]) -> tuple[str, str]:
+def grade(answer: str, golds: Sequence[str], conventions: Conventions) -> tuple[str, str]:
     """The status of an answer that may match any of the golds, and the reason where it is not plain.
 
     Where no gold matches and one of them cannot be parsed, nothing is known.
@@ -51,7 +54,7 @@ def grade(answer: str, golds: Sequence[str]) -> tuple[str, str]:
     unparsable: list[str] = []
     for gold in golds:
         try:
-            if is_equivalent(answer, gold):
+            if is_equivalent(answer, gold, conventions):
                 return "correct", ""
         except UnparsableGoldError as error:
             unparsable.append(str(error))

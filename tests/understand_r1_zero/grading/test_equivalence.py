@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.equivalence import (
     MAX_ANSWER_CHARS,
     UnparsableGoldError,
@@ -14,6 +15,8 @@ from understand_r1_zero.grading.equivalence import (
     normalise,
     read_number,
 )
+
+DEFAULT = Conventions()
 
 # (answer, gold, by the exact path, by math-verify)
 CASES = [
@@ -97,19 +100,19 @@ CASES = [
 
 @pytest.mark.parametrize(("answer", "gold", "exact", "equivalent"), CASES)
 def test_cases(answer: str, gold: str, exact: bool | None, equivalent: bool) -> None:
-    assert is_exact_match(answer, gold) is exact
-    assert is_equivalent(answer, gold) is equivalent
+    assert is_exact_match(answer, gold, DEFAULT) is exact
+    assert is_equivalent(answer, gold, DEFAULT) is equivalent
 
 
 @pytest.mark.parametrize("gold", ["", " $ $ ", ".", r"\foo", r"\frac{1", "t(0,4]", "1 2", "{" * 50])
 def test_unparsable_gold_judges_nothing(gold: str) -> None:
-    assert is_exact_match("5", gold) is None
+    assert is_exact_match("5", gold, DEFAULT) is None
     with pytest.raises(UnparsableGoldError):
-        is_equivalent("5", gold)
+        is_equivalent("5", gold, DEFAULT)
 
 
 def test_unparsable_gold_still_equals_itself() -> None:
-    assert is_equivalent(r"$E_1,E_2$", "E_1, E_2")
+    assert is_equivalent(r"$E_1,E_2$", "E_1, E_2", DEFAULT)
 
 
 @pytest.mark.parametrize(
@@ -130,16 +133,16 @@ def test_unparsable_gold_still_equals_itself() -> None:
 )
 def test_exact_path_takes_no_time(text: str) -> None:
     start_s = time.perf_counter()
-    assert not is_exact_match(text, "5")
-    is_exact_match("5", text)
-    assert is_exact_match(text, text) is not False
+    assert not is_exact_match(text, "5", DEFAULT)
+    is_exact_match("5", text, DEFAULT)
+    assert is_exact_match(text, text, DEFAULT) is not False
     assert time.perf_counter() - start_s < 5.0
 
 
 def test_too_long_answers_are_wrong_but_equal_themselves() -> None:
     answer = "1+" * MAX_ANSWER_CHARS + "1"
-    assert is_exact_match(answer, "5") is False
-    assert is_exact_match(answer, answer) is True
+    assert is_exact_match(answer, "5", DEFAULT) is False
+    assert is_exact_match(answer, answer, DEFAULT) is True
 
 
 def test_numbers_are_bounded() -> None:
@@ -156,7 +159,7 @@ def test_numbers_are_bounded() -> None:
 @given(st.integers(), st.integers())
 def test_integers_are_equal_only_to_themselves(left: int, right: int) -> None:
     if max(abs(left), abs(right)) < 10**200:
-        assert is_exact_match(str(left), f"${right:,}$") is (left == right)
+        assert is_exact_match(str(left), f"${right:,}$", DEFAULT) is (left == right)
 
 
 @given(
@@ -166,9 +169,11 @@ def test_integers_are_equal_only_to_themselves(left: int, right: int) -> None:
 )
 def test_decimals_are_exact_fractions(value: Decimal) -> None:
     exact = Fraction(value)
-    assert is_exact_match(f"{value:f}", rf"\frac{{{exact.numerator}}}{{{exact.denominator}}}")
+    assert is_exact_match(
+        f"{value:f}", rf"\frac{{{exact.numerator}}}{{{exact.denominator}}}", DEFAULT
+    )
 
 
 @given(st.text(max_size=60))
 def test_every_text_equals_itself_and_normalising_terminates(text: str) -> None:
-    assert is_exact_match(text, text) is (True if normalise(text) else None)
+    assert is_exact_match(text, text, DEFAULT) is (True if normalise(text) else None)

@@ -10,9 +10,11 @@ import psutil
 import pytest
 
 from understand_r1_zero.grading import pool as pool_module
+from understand_r1_zero.grading.conventions import PRESETS
 from understand_r1_zero.grading.pool import Grade, GraderPool, grade_exactly
 from understand_r1_zero.types import Status
 
+DEFAULT = PRESETS["default"]
 CORRECT = Grade(Status.CORRECT)
 INCORRECT = Grade(Status.INCORRECT)
 
@@ -80,12 +82,12 @@ def unreliable_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_exact_path() -> None:
-    assert grade_exactly("5", ["4", "5.0"]) == CORRECT
-    assert grade_exactly("5", ["4", "6"]) == INCORRECT
-    assert grade_exactly("5", ["4", "x"]) is None
-    assert grade_exactly("5", [r"\foo", "5"]) == CORRECT
+    assert grade_exactly("5", ["4", "5.0"], DEFAULT) == CORRECT
+    assert grade_exactly("5", ["4", "6"], DEFAULT) == INCORRECT
+    assert grade_exactly("5", ["4", "x"], DEFAULT) is None
+    assert grade_exactly("5", [r"\foo", "5"], DEFAULT) == CORRECT
     for golds in ([], [""], ["4", " $$"]):
-        grade = grade_exactly("5", golds)
+        grade = grade_exactly("5", golds, DEFAULT)
         assert grade is not None
         assert grade.status is Status.UNKNOWN
 
@@ -97,10 +99,10 @@ def test_hanging_answers_cost_one_deadline_each_and_only_themselves() -> None:
     ]
     deadline_s = 2.0
     with GraderPool(num_workers=2, deadline_s=deadline_s) as pool:
-        pool.submit("y+1", ["1+y"]).result()
+        pool.submit("y+1", ["1+y"], DEFAULT).result()
         start_s = time.monotonic()
-        hanging = [pool.submit(answer, ["3"]) for answer in HANGING]
-        grades = [pool.submit(answer, [gold]) for answer, gold, _ in good]
+        hanging = [pool.submit(answer, ["3"], DEFAULT) for answer in HANGING]
+        grades = [pool.submit(answer, [gold], DEFAULT) for answer, gold, _ in good]
         assert [future.result().status for future in hanging] == [Status.TIMEOUT] * 2
         assert [future.result().status for future in grades] == [status for *_, status in good]
         # Both workers hang at once, restart, and grade; one after the other would be twice that.
@@ -113,8 +115,8 @@ def test_odd_texts_neither_crash_nor_hang() -> None:
     quick = ["{" * 100_000, "x" * 100_000, "9**9**9**9", "{" * 500 + "}" * 501, "\x00\ud800"]
     endless = "(" * 1000  # its parser backtracks
     with GraderPool(num_workers=2, deadline_s=2) as pool:
-        futures = [pool.submit(text, ["x+1"]) for text in [endless, *quick]]
-        unknown = [pool.submit("x+1", [text]) for text in quick[:2]]
+        futures = [pool.submit(text, ["x+1"], DEFAULT) for text in [endless, *quick]]
+        unknown = [pool.submit("x+1", [text], DEFAULT) for text in quick[:2]]
         grades = [future.result().status for future in futures]
         assert {future.result().status for future in unknown} == {Status.UNKNOWN}
     assert grades[0] in (Status.TIMEOUT, Status.INCORRECT)
@@ -125,11 +127,13 @@ def test_many_threads_and_asyncio_share_one_pool() -> None:
     with GraderPool(num_workers=2, deadline_s=30) as pool:
 
         def grade_some(thread: int) -> list[Grade]:
-            futures = [pool.submit(f"{thread}x+{n}", [f"{n}+{thread}x"]) for n in range(2, 8)]
+            futures = [
+                pool.submit(f"{thread}x+{n}", [f"{n}+{thread}x"], DEFAULT) for n in range(2, 8)
+            ]
             return [future.result() for future in futures]
 
         async def grade_in_loop() -> list[Grade]:
-            futures = [pool.submit(f"z-{n}", [f"-{n}+z"]) for n in range(2, 8)]
+            futures = [pool.submit(f"z-{n}", [f"-{n}+z"], DEFAULT) for n in range(2, 8)]
             return await asyncio.gather(*map(asyncio.wrap_future, futures))
 
         with ThreadPoolExecutor(8) as threads:
@@ -141,14 +145,17 @@ def test_many_threads_and_asyncio_share_one_pool() -> None:
 def test_exact_matches_need_no_worker() -> None:
     pool = GraderPool(num_workers=1, deadline_s=1)
     pool.close()
-    assert pool.submit("5", ["5"]).result() == CORRECT
+    assert pool.submit("5", ["5"], DEFAULT).result() == CORRECT
 
 
 @pytest.mark.usefixtures("unreliable_library")
 def test_a_crash_costs_one_answer() -> None:
     answers = ["a+1", "crash", "b+1", "memory", "c+1", "recursion", "d+1", "print", "e+1"]
     with GraderPool(num_workers=1, deadline_s=20) as pool:
-        grades = [future.result() for future in [pool.submit(answer, ["2x"]) for answer in answers]]
+        grades = [
+            future.result()
+            for future in [pool.submit(answer, ["2x"], DEFAULT) for answer in answers]
+        ]
     assert [grade.status for grade in grades[::2]] == [Status.INCORRECT] * 5
     crash, memory, recursion, printing = grades[1::2]
     assert crash == Grade(Status.ERROR, "the grading process ended with exit code 3")
@@ -160,26 +167,26 @@ def test_a_crash_costs_one_answer() -> None:
 @pytest.mark.usefixtures("unreliable_library")
 def test_a_worker_killed_from_outside_costs_at_most_its_answer() -> None:
     with GraderPool(num_workers=1, deadline_s=60) as pool:
-        assert pool.submit("a+1", ["2x"]).result() == INCORRECT
+        assert pool.submit("a+1", ["2x"], DEFAULT).result() == INCORRECT
         [idle] = worker_processes()
         idle.kill()
         wait_until(lambda: not worker_processes())
-        assert pool.submit("a+1", ["2x"]).result() == INCORRECT
-        hanging = pool.submit("hang", ["2x"])
+        assert pool.submit("a+1", ["2x"], DEFAULT).result() == INCORRECT
+        hanging = pool.submit("hang", ["2x"], DEFAULT)
         wait_until(hanging.running)
         time.sleep(0.2)
         [busy] = worker_processes()
         busy.kill()
         assert hanging.result().reason == "the grading process ended with exit code -9"
-        assert pool.submit("a+1", ["2x"]).result() == INCORRECT
+        assert pool.submit("a+1", ["2x"], DEFAULT).result() == INCORRECT
 
 
 @pytest.mark.usefixtures("unreliable_library")
 def test_close_ends_every_process_and_fails_what_is_not_graded() -> None:
     pool = GraderPool(num_workers=2, deadline_s=600)
-    futures = [pool.submit("hang", ["2x"]) for _ in range(4)]
+    futures = [pool.submit("hang", ["2x"], DEFAULT) for _ in range(4)]
     wait_until(lambda: sum(future.running() for future in futures) == 2)
-    cancelled = pool.submit("a+1", ["2x"])
+    cancelled = pool.submit("a+1", ["2x"], DEFAULT)
     assert cancelled.cancel()
     pool.close()
     assert worker_processes() == []
@@ -187,7 +194,7 @@ def test_close_ends_every_process_and_fails_what_is_not_graded() -> None:
         with pytest.raises(RuntimeError, match="pool was closed"):
             future.result(timeout=0)
     with pytest.raises(RuntimeError, match="pool was closed"):
-        pool.submit("a+1", ["2x"])
+        pool.submit("a+1", ["2x"], DEFAULT)
     pool.close()
 
 
@@ -197,7 +204,7 @@ def test_a_missing_library_is_an_error_that_names_it(
     (tmp_path / "math_verify.py").write_text("raise ImportError('no math-verify here')")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with GraderPool(num_workers=2, deadline_s=1) as pool:
-        futures = [pool.submit("a+1", ["2x"]) for _ in range(3)]
+        futures = [pool.submit("a+1", ["2x"], DEFAULT) for _ in range(3)]
         for future in futures:
             with pytest.raises(RuntimeError, match=r"exit code 1.*no math-verify here"):
                 future.result()
@@ -212,14 +219,14 @@ def test_a_start_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.Monk
         GraderPool(num_workers=1, deadline_s=1) as pool,
         pytest.raises(RuntimeError, match=r"did not start.*TimeoutError"),
     ):
-        pool.submit("a+1", ["2x"]).result()
+        pool.submit("a+1", ["2x"], DEFAULT).result()
 
 
 def test_workers_inherit_neither_gpus_nor_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     with GraderPool(num_workers=1, deadline_s=30) as pool:
-        assert pool.submit("a+1", ["1+a"]).result() == CORRECT
+        assert pool.submit("a+1", ["1+a"], DEFAULT).result() == CORRECT
         [worker] = worker_processes()
         environment = worker.environ()
     assert environment["CUDA_VISIBLE_DEVICES"] == ""
@@ -228,10 +235,12 @@ def test_workers_inherit_neither_gpus_nor_keys(monkeypatch: pytest.MonkeyPatch) 
 
 PARENT = """
 import sys, psutil, time
+from understand_r1_zero.grading.conventions import PRESETS
+from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.pool import GraderPool
 pool = GraderPool(num_workers=2, deadline_s=600)
-pool.submit("a+1", ["1+a"]).result()
-stuck = pool.submit("99999999!", ["3"])
+pool.submit("a+1", ["1+a"], Conventions()).result()
+stuck = pool.submit("99999999!", ["3"], Conventions())
 while not stuck.running() or len(psutil.Process().children()) < 2:
     time.sleep(0.05)
 time.sleep(0.5)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.worker import grade
 
 WORKER = [sys.executable, "-m", "understand_r1_zero.grading.worker"]
@@ -30,14 +31,17 @@ def started_worker() -> Iterator[subprocess.Popen[str]]:
 
 
 def request(answer: str, *golds: str, deadline_s: float = 5.0) -> str:
-    return json.dumps({"answer": answer, "golds": golds, "deadline_s": deadline_s}) + "\n"
+    return (
+        json.dumps({"answer": answer, "golds": golds, "conventions": {}, "deadline_s": deadline_s})
+        + "\n"
+    )
 
 
 def test_grades_any_gold() -> None:
-    assert grade("x+1", ["2", "1+x"]) == ("correct", "")
-    assert grade("x+1", ["2", "2+x"]) == ("incorrect", "")
-    assert grade("x+1", [r"\foo", "1+x"]) == ("correct", "")
-    status, reason = grade("x+1", ["2", r"\foo"])
+    assert grade("x+1", ["2", "1+x"], Conventions()) == ("correct", "")
+    assert grade("x+1", ["2", "2+x"], Conventions()) == ("incorrect", "")
+    assert grade("x+1", [r"\foo", "1+x"], Conventions()) == ("correct", "")
+    status, reason = grade("x+1", ["2", r"\foo"], Conventions())
     assert status == "unknown"
     assert r"\\foo" in reason
 
