@@ -10,7 +10,6 @@ from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.pool import Grade, GraderPool, grade_exactly
 from understand_r1_zero.types import Status, Verdict
 
-
 _REWARDS = RewardArgs()
 
 
