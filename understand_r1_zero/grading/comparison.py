@@ -337,7 +337,7 @@ def _as_interval(form: Bracketed) -> Set | None:
     if len(form.items) != 2 or form.opening not in "([" or form.closing not in ")]":
         return None
     start, end = _number(form.items[0]), _number(form.items[1])
-    if start is None or end is None or not (end - start).is_positive:
+    if start is None or end is None or not (end - start).is_extended_positive:
         return None
     return Interval(start, end, form.opening == "(", form.closing == ")")
 
