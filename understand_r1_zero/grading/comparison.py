@@ -1,13 +1,13 @@
 """When two answers are the same: one rule for each pair of forms (reading.py), by conventions."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
 
 import sympy
-from sympy import Interval, Set, S, Symbol
-from sympy.core.function import AppliedUndef
+from sympy import Interval, S, Set, Symbol
 
 from understand_r1_zero.grading.conventions import Conventions
+from understand_r1_zero.grading.exact import equally_simple
 from understand_r1_zero.grading.reading import (
     Bracketed,
     Colon,
@@ -27,6 +27,7 @@ from understand_r1_zero.grading.values import proportional, same_number, same_va
 MAX_ITEMS = 60
 """Longer unordered collections are compared in order only: all pairs would take too long."""
 
+_CALL = re.compile(r"[A-Za-z](?:_\w|_\{\w+\})?(?:'*|\^\{-1\})\([^()]*\)")
 _FLIPPED = {"<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
 
@@ -60,7 +61,9 @@ def same_form(left: Form, right: Form, conventions: Conventions) -> bool:
 
 
 def _same_quantity(left: Value, right: Value, conventions: Conventions) -> bool:
-    if not _same_unit(left.unit, right.unit, conventions):
+    if not _same_unit(left, right, conventions):
+        return False
+    if conventions.simplified and not equally_simple(left.text, right.text):
         return False
     tolerance = conventions.relative_tolerance if left.has_decimal or right.has_decimal else 0.0
     if same_value(left.expression, right.expression, tolerance):
@@ -71,14 +74,16 @@ def _same_quantity(left: Value, right: Value, conventions: Conventions) -> bool:
     return same_value(part.expression / 100, whole.expression, tolerance)
 
 
-def _same_unit(left: str, right: str, conventions: Conventions) -> bool:
+def _same_unit(left: Value, right: Value, conventions: Conventions) -> bool:
     match conventions.units:
         case "ignored":
             return True
         case "optional":
-            return left == right or not left or not right
+            if (left.is_percent and right.unit) or (right.is_percent and left.unit):
+                return False
+            return left.unit == right.unit or not left.unit or not right.unit
         case "required":
-            return left == right
+            return left.unit == right.unit
 
 
 def _same_colon(left: Colon, right: Colon) -> bool:
@@ -208,8 +213,9 @@ def _without_label(form: Form, other: Form) -> Form:
         if isinstance(other, Relation) and not _name_the_same(form, other):
             return form
         *labels, value = form.sides
-        if all(_is_label(label) or _is_equal_value(label, value) for label in labels):
-            return value
+        if _is_label(labels[0]) or _is_equal_value(labels[0], value):
+            if all(_may_equal(label, value) for label in labels[1:]):
+                return value
         value, *labels = form.sides
         if len(labels) == 1 and _is_label(labels[0]):
             return value
@@ -226,7 +232,7 @@ def _name_the_same(left: Relation, right: Relation) -> bool:
     if a == b:
         return True
     is_function = [
-        isinstance(side, Value) and isinstance(side.expression, AppliedUndef) for side in (a, b)
+        isinstance(side, Value) and "(" in side.text and _is_label(side) for side in (a, b)
     ]
     is_y = [isinstance(side, Value) and side.expression == Symbol("y") for side in (a, b)]
     return (is_function[0] and is_y[1]) or (is_function[1] and is_y[0])
@@ -235,7 +241,7 @@ def _name_the_same(left: Relation, right: Relation) -> bool:
 def _is_label(form: Form) -> bool:
     match form:
         case Value():
-            return isinstance(form.expression, Symbol | AppliedUndef)
+            return isinstance(form.expression, Symbol) or bool(_CALL.fullmatch(form.text))
         case Words():
             return True
         case Bracketed():
@@ -249,6 +255,12 @@ def _is_equal_value(left: Form, right: Form) -> bool:
         return False
     has_decimal = left.has_decimal or right.has_decimal
     return same_value(left.expression, right.expression, 1e-3 if has_decimal else 0.0)
+
+
+def _may_equal(step: Form, value: Form) -> bool:
+    """Whether a step of a chain is about variables, or equal to its end."""
+    has_variables = isinstance(step, Value) and bool(step.expression.free_symbols)
+    return has_variables or _is_equal_value(step, value)
 
 
 def _without_common_label(items: Sequence[Form]) -> Sequence[Form]:
@@ -294,7 +306,24 @@ def _same_set(left: Form, right: Form) -> bool:
     a, b = _as_set(left), _as_set(right)
     if a is None or b is None:
         return False
-    return a == b or sympy.SymmetricDifference(a, b) == S.EmptySet
+    return a == b or _same_intervals(a, b)
+
+
+def _same_intervals(left: Set, right: Set) -> bool:
+    """Whether both are unions of as many intervals with equal ends."""
+    first, second = _intervals(left), _intervals(right)
+    return len(first) == len(second) > 0 and all(
+        (a.left_open, a.right_open) == (b.left_open, b.right_open)
+        and same_number(a.start, b.start)
+        and same_number(a.end, b.end)
+        for a, b in zip(first, second, strict=True)
+    )
+
+
+def _intervals(whole: Set) -> list[Interval]:
+    parts = whole.args if isinstance(whole, sympy.Union) else [whole]
+    intervals = [part for part in parts if isinstance(part, Interval)]
+    return sorted(intervals, key=lambda part: part.start) if len(intervals) == len(parts) else []
 
 
 def _variables(form: Form) -> set[sympy.Basic]:
@@ -329,7 +358,8 @@ def _as_set(form: Form) -> Set | None:
             return _as_solutions(form)
         case Listing():
             parts = [_as_set(item) for item in form.items]
-            return None if None in parts else sympy.Union(*parts)
+            is_of_one = len(_variables(form)) <= 1
+            return sympy.Union(*parts) if is_of_one and None not in parts else None
     return None
 
 

@@ -10,7 +10,7 @@ worker (worker.py) may call `is_equivalent`.
 """
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.exact import is_exact_match, is_simplified
+from understand_r1_zero.grading.exact import is_exact_match
 from understand_r1_zero.grading.latex import Unreadable
 
 
@@ -27,6 +27,8 @@ def is_equivalent(answer: str, gold: str, conventions: Conventions) -> bool:
     is_exact = is_exact_match(answer, gold, conventions)
     if is_exact is not None:
         return is_exact
+    if conventions.mathematics == "none":
+        return False
     try:
         if conventions.mathematics == "math_verify":
             return _agrees_by_library(answer, gold)
@@ -54,25 +56,24 @@ def _is_same_form(answer: str, gold: str, conventions: Conventions) -> bool:
     # SymPy takes a second to import, and most processes that import this module never compare.
     from understand_r1_zero.grading.comparison import same_form
     from understand_r1_zero.grading.expressions import NeedsLibraryError
-    from understand_r1_zero.grading.reading import Value, choice_letter, read
+    from understand_r1_zero.grading.reading import Words, chosen, plain_words, read
 
     try:
+        if (choices := chosen(answer, gold)) is not None:
+            return choices[0] == choices[1]
         try:
             gold_form = read(gold)
         except Unreadable as error:
             raise _UnreadableGoldError(str(error)) from error
-        if choice_letter(answer) == gold.strip():
-            return True
         try:
             form = read(answer)
         except Unreadable:
             return False
     except NeedsLibraryError:
         return _agrees_by_library(answer, gold)
-    if not same_form(form, gold_form, conventions):
-        return False
-    is_number = isinstance(gold_form, Value) and gold_form.expression.is_Rational
-    return not (conventions.simplified and is_number) or is_simplified(answer, gold)
+    if isinstance(form, Words) != isinstance(gold_form, Words):
+        return plain_words(answer) == plain_words(gold)
+    return same_form(form, gold_form, conventions)
 
 
 def _agrees_by_library(answer: str, gold: str) -> bool:

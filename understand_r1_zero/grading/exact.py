@@ -21,6 +21,7 @@ _COSMETICS = tuple(
         (r"(?<![A-Za-z0-9,]) | (?![A-Za-z0-9])", ""),
         (r"(\\[A-Za-z]+) (?=[0-9])", r"\1"),
         (r"\\frac([0-9])([0-9])", r"\\frac{\1}{\2}"),
+        (r"\\sqrt([0-9])(?![0-9])", r"\\sqrt{\1}"),
         # A comma before exactly three digits separates thousands, with a space behind it a list.
         (r",(?! |[0-9]{3}(?![0-9]))", ", "),
     )
@@ -67,18 +68,19 @@ def is_exact_match(answer: str, gold: str, conventions: Conventions) -> bool | N
         # A float's ratio is exact: numbers of hundreds of digits neither overflow nor round.
         tolerance = Fraction(conventions.relative_tolerance) if "." in answer + gold else 0
         return abs(value - gold_value) <= tolerance * max(abs(value), abs(gold_value))
-    return not conventions.simplified or is_simplified(answer, gold)
+    return not conventions.simplified or equally_simple(answer, gold)
 
 
-def is_simplified(answer: str, gold: str) -> bool:
-    """Whether a number equal to the gold answer is written as simply as can be.
+def equally_simple(left: str, right: str) -> bool:
+    """Whether two equal numbers are both integers as written, or neither is and both are reduced."""
+    is_integer = [_INTEGER.fullmatch(text) is not None for text in (left, right)]
+    if any(is_integer):
+        return all(is_integer)
+    return _is_reduced(left) and _is_reduced(right)
 
-    An integer where the gold answer is written as one, and a fraction in lowest terms.
-    """
-    answer, gold = normalise(answer), normalise(gold)
-    if _INTEGER.fullmatch(gold):
-        return _INTEGER.fullmatch(answer) is not None
-    terms = _INTEGER_FRACTION.fullmatch(answer)
+
+def _is_reduced(text: str) -> bool:
+    terms = _INTEGER_FRACTION.fullmatch(text)
     if terms is None:
         return True
     top, bottom = (int(term) for term in terms.groups() if term is not None)

@@ -5,7 +5,7 @@ Products and quotients are read from the left, implicit ones too, as computer al
 and factorials that would not fit into memory stay unevaluated.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import sympy
 from sympy import Expr, Integer, Rational, S, Symbol
@@ -19,19 +19,70 @@ MAX_BITS = 20_000
 """Larger integer powers stay unevaluated."""
 
 LIBRARY_COMMANDS = frozenset(
-    rf"\{name}" for name in "int iint oint sum prod lim partial nabla det".split()
+    rf"\{name}" for name in ["int", "iint", "oint", "sum", "prod", "lim", "partial", "nabla", "det"]
 )
 """Mathematics that this reader leaves to math-verify."""
 
 _GREEK = frozenset(
     rf"\{name}"
-    for name in "alpha beta gamma delta epsilon varepsilon zeta eta theta vartheta iota kappa lambda "
-    "mu nu xi rho sigma tau upsilon phi varphi chi psi omega Gamma Delta Theta Lambda Xi Sigma Phi "
-    "Psi Omega hbar ell odot oplus star infty pi".split()
+    for name in [
+        "alpha",
+        "beta",
+        "gamma",
+        "delta",
+        "epsilon",
+        "varepsilon",
+        "zeta",
+        "eta",
+        "theta",
+        "vartheta",
+        "iota",
+        "kappa",
+        "lambda",
+        "mu",
+        "nu",
+        "xi",
+        "rho",
+        "sigma",
+        "tau",
+        "upsilon",
+        "phi",
+        "varphi",
+        "chi",
+        "psi",
+        "omega",
+        "Gamma",
+        "Delta",
+        "Theta",
+        "Lambda",
+        "Xi",
+        "Sigma",
+        "Phi",
+        "Psi",
+        "Omega",
+        "hbar",
+        "ell",
+        "odot",
+        "oplus",
+        "star",
+        "infty",
+        "pi",
+    ]
 )
 _DECORATIONS = frozenset(
     rf"\{name}"
-    for name in "overline bar vec hat tilde dot ddot overrightarrow widehat mathcal".split()
+    for name in [
+        "overline",
+        "bar",
+        "vec",
+        "hat",
+        "tilde",
+        "dot",
+        "ddot",
+        "overrightarrow",
+        "widehat",
+        "mathcal",
+    ]
 )
 _CONSTANTS = {r"\pi": S.Pi, r"\infty": S.Infinity}
 _PRODUCT = {"*": True, r"\cdot": True, r"\times": True, "/": False, r"\div": False}
@@ -40,7 +91,7 @@ _BARS = frozenset(("|", r"\vert", r"\lvert", r"\rvert", r"\mid"))
 _FUNCTIONS: dict[str, Callable[..., Expr]] = {
     "arcsin": sympy.asin, "arccos": sympy.acos, "arctan": sympy.atan, "exp": sympy.exp,
     "ln": sympy.log, "max": sympy.Max, "min": sympy.Min, "gcd": sympy.gcd, "lcm": sympy.lcm,
-    **{name: getattr(sympy, name) for name in "sin cos tan cot sec csc sinh cosh tanh".split()},
+    **{name: getattr(sympy, name) for name in ["sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh"]},
 }  # fmt: skip
 _INVERSE = {"sin": sympy.asin, "cos": sympy.acos, "tan": sympy.atan}
 
@@ -88,6 +139,10 @@ class _Reader:
             self._take()
             term = self._product()
             value = value + term if token.text == "+" else value - term
+        if (token := self.next) is not None and token.text in (r"\over", r"\choose"):
+            self._take()
+            rest = self.sum()
+            return _quotient(value, rest) if token.text == r"\over" else _binomial(value, rest)
         return value
 
     def _product(self) -> Expr:
@@ -143,7 +198,7 @@ class _Reader:
         while (token := self.next) is not None:
             if token.text == "!":
                 self._take()
-                value = _factorial(value)
+                value = _factorial(value, self._takes("!"))
             elif token.text == "^":
                 self._take()
                 if self._takes_degree():
@@ -153,6 +208,12 @@ class _Reader:
             else:
                 break
         return value
+
+    def _takes(self, text: str) -> bool:
+        is_next = self.next is not None and self.next.text == text
+        if is_next:
+            self._take()
+        return is_next
 
     def _takes_degree(self) -> bool:
         ahead = [token.text for token in self._tokens[self._position : self._position + 4]]
@@ -179,12 +240,11 @@ class _Reader:
         raise Unreadable(f"unexpected {token.text!r}")
 
     def _number(self, token: Token) -> Expr:
-        value = Rational(token.text)
-        if self.next is not None and self.next.text == r"\overline":
-            self._take()
+        value = Rational(token.text.removesuffix("."))
+        if self._takes(r"\overline") or ("." in token.text and self._takes(r"\bar")):
             digits = self._plain_digits()
-            _, _, decimals = token.text.partition(".")
-            if "." not in token.text:
+            _, point, decimals = token.text.partition(".")
+            if not point:
                 raise Unreadable("a period without decimals")
             period = Rational(int(digits), 10 ** len(digits) - 1)
             return value + period / 10 ** len(decimals)
@@ -197,10 +257,11 @@ class _Reader:
         return value
 
     def _plain_digits(self) -> str:
-        opening, digits, end = self._take(), self._take(), self._take()
-        if (opening.text, digits.kind, end.text) != ("{", Kind.NUMBER, "}") or "." in digits.text:
+        inner = self._until("}") if self._takes("{") else [self._take()]
+        digits = "".join(token.text for token in inner)
+        if not (digits.isascii() and digits.isdecimal()):
             raise Unreadable("no period of digits")
-        return digits.text
+        return digits
 
     def _plain_fraction(self) -> Expr | None:
         """The proper fraction of a mixed number `2\\frac{1}{3}`, or None where it is another factor."""
@@ -239,10 +300,16 @@ class _Reader:
             return S.Exp1
         return Symbol(name)
 
-    def _names(self) -> Iterator[str]:
+    def _names(self) -> str:
+        """The letters of points, in a group or not."""
+        if self.next is not None and self.next.text == "{":
+            self._take()
+            return "".join(token.text for token in self._until("}") if token.kind is not Kind.SPACE)
+        name = ""
         while (token := self.next) is not None and token.kind is Kind.LETTER:
             self._take()
-            yield token.text + self._subscript()
+            name += token.text + self._subscript()
+        return name
 
     def _subscript(self) -> str:
         """Primes and a subscript, as part of a name."""
@@ -318,13 +385,13 @@ class _Reader:
             return self._function(name)
         match name:
             case "angle" | "triangle":
-                return Symbol(f"{name} {''.join(self._names())}")
+                return Symbol(f"{name} {self._names()}")
             case "frac":
                 return self._fraction()
             case "sqrt":
                 return self._root()
             case "binom" | "dbinom":
-                top, bottom = self._argument(), self._argument()
+                top, bottom = self._fraction_part(), self._fraction_part()
                 return _binomial(top, bottom)
         if token.text in LIBRARY_COMMANDS:
             raise NeedsLibraryError(token.text)
@@ -456,10 +523,11 @@ def _quotient(top: Expr, bottom: Expr) -> Expr:
     return top / bottom
 
 
-def _factorial(value: Expr) -> Expr:
+def _factorial(value: Expr, is_double: bool) -> Expr:
+    function = sympy.factorial2 if is_double else sympy.factorial
     if value.is_Integer and value > MAX_BITS // 10:
-        return sympy.factorial(value, evaluate=False)
-    return sympy.factorial(value)
+        return function(value, evaluate=False)
+    return function(value)
 
 
 def _binomial(top: Expr, bottom: Expr) -> Expr:

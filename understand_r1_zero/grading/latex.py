@@ -12,7 +12,7 @@ MAX_DEPTH = 40
 """Brackets within brackets; deeper text is not read."""
 
 
-class Unreadable(ValueError):  # noqa: N818 - a text is unreadable, which need not be an error
+class Unreadable(ValueError):
     """The text is no answer that we can read as mathematics."""
 
 
@@ -37,19 +37,75 @@ class Token(NamedTuple):
 
 
 FUNCTIONS = frozenset(
-    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log ln lg exp max min gcd lcm".split()
+    [
+        "sin",
+        "cos",
+        "tan",
+        "cot",
+        "sec",
+        "csc",
+        "arcsin",
+        "arccos",
+        "arctan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "log",
+        "ln",
+        "lg",
+        "exp",
+        "max",
+        "min",
+        "gcd",
+        "lcm",
+    ]
 )
 _NAMES = (FUNCTIONS - {"max", "min", "sec"}) | frozenset(
-    "sqrt pi infty cup cap alpha beta gamma theta lambda".split()
+    ["sqrt", "pi", "infty", "cup", "cap", "alpha", "beta", "gamma", "theta", "lambda"]
 )
 """Words that are mathematics without their backslash."""
 
-_SHORT_WORDS = frozenset("yes no odd and or am pm".split())
+_SHORT_WORDS = frozenset(["yes", "no", "odd", "and", "or", "am", "pm"])
 """Words of less than four letters; other such runs of letters are products of variables."""
 
 UNITS = frozenset(
-    "cm mm km dm kg mg lb lbs oz ft in inch foot feet mph kmh kph ml cents cent hr hrs min mins sec "
-    "secs sq usd day days deg mol kj kw hz".split()
+    [
+        "cm",
+        "mm",
+        "km",
+        "dm",
+        "kg",
+        "mg",
+        "lb",
+        "lbs",
+        "oz",
+        "ft",
+        "in",
+        "inch",
+        "foot",
+        "feet",
+        "mph",
+        "kmh",
+        "kph",
+        "ml",
+        "cents",
+        "cent",
+        "hr",
+        "hrs",
+        "min",
+        "mins",
+        "sec",
+        "secs",
+        "sq",
+        "usd",
+        "day",
+        "days",
+        "deg",
+        "mol",
+        "kj",
+        "kw",
+        "hz",
+    ]
 )
 """Short units that may stand behind a number without `\\text{}`; longer words always may."""
 
@@ -61,8 +117,8 @@ _CHARACTERS = str.maketrans(
         "∓": r"\mp ", "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "½": r"\frac{1}{2}",
         "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}",
         "²": "^{2}", "³": "^{3}", "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "\u00a0": " ",
-        "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ", "€": r"\text{euro}",
-        "£": r"\text{pound}",
+        "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ", "€": r"\euro ",
+        "£": r"\pounds ",
     }
 )  # fmt: skip
 
@@ -75,9 +131,17 @@ _REWRITES = tuple(
         (r"\\[dtc]frac(?![A-Za-z])", r"\\frac"),
         (r"\\(?:lbrace|rbrace)(?![A-Za-z])", lambda m: r"\{" if "l" in m[0][:2] else r"\}"),
         (r"\\(?:operatorname|mathop)\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
+        (r"\\(?:mathit|mathbf|boldsymbol|bm)\s*\{\s*([A-Za-z])\s*\}|\\mathrm\s*\{\s*([dei])\s*\}",
+         lambda m: f" {m[1] or m[2]} "),
         (r"\\(?:mathrm|mathbf|mathit|mathsf|textbf|textit|textrm|textnormal|mbox|boldsymbol|bm|rm)"
          r"\s*(?=\{)", r"\\text"),
-        (r"\\text\s*\{\s*(\\?%|[eidx]|[^A-Za-z{}]*)\s*\}", r" \1 "),
+        (r"\\text\s*\{\s*(\\?%|[^A-Za-z{}]*)\s*\}", r" \1 "),
+        (r"\\(?:boxed|fbox|underline)\s*(?=\{)|(?<!\\)\{\s*\}", ""),
+        (r"\\mathbb\s*([A-Z])", r"\\mathbb{\1}"),
+        (r"(?<=[0-9\s~{])([apAP])\.\s?([mM])(?![A-Za-z])\.?", r"\1\2"),
+        (r"\^\s*\{?\s*\\circ\s*\}?\s*([CF])(?![A-Za-z])", r"^\\circ\\text{\1}"),
+        (r"(?<=[0-9])(\s*)((?:[kcm]?m|ft|mi|k?g|mol|[JWN])\s*/\s*(?:s|h|hr|min|[lLK]|k?g|m)(?:\^\{?[23]\}?)?)\s*$",
+         r"\1\\text{\2}"),
         (r"\\(?:percent|%)|%", r"\\%"),
         (r"\^\s*\{?((?:\s*\\prime(?![A-Za-z]))+)\s*\}?", lambda m: "'" * m[1].count("prime")),
         (r"\*\*", "^"),
@@ -92,7 +156,7 @@ _TOKEN = re.compile(
     r"\\text\s*\{(?P<words>[^{}]*)\}"
     r"|(?P<environment>\\(?:begin|end)\s*\{[a-zA-Z*]+\})"
     r"|(?P<command>\\[A-Za-z]+|\\[^\sA-Za-z])"
-    r"|(?P<number>(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3}(?![0-9A-Za-z]))?)"
+    r"|(?P<number>(?:[0-9]+(?:\.[0-9]+|\.(?=\s*\\(?:overline|bar)))?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3}(?![0-9A-Za-z]))?)"
     r"|(?P<letters>[A-Za-z]+)"
     r"|(?P<space>\s+)"
     r"|(?P<other>.)",
@@ -156,29 +220,39 @@ def _clean(text: str) -> str:
 
 
 def _scan(text: str) -> Iterator[Token]:
+    before: Token | None = None  # the last token that is no space
     for match in _TOKEN.finditer(text):
         kind, piece = match.lastgroup, match[0]
         if kind == "words":
-            yield from _words(match["words"])
+            tokens = _words(match["words"])
         elif kind == "letters":
-            yield from _letters(piece)
-        elif kind == "number":
-            yield Token(Kind.NUMBER, piece)
-        elif kind == "space":
-            yield Token(Kind.SPACE, " ")
-        elif kind == "environment":
-            name = piece.partition("{")[2].rstrip("*}")
-            yield Token(Kind.OPEN if "begin" in piece else Kind.CLOSE, name)
-        elif piece in _OPENING:
-            yield Token(Kind.OPEN, piece)
-        elif piece in _CLOSING:
-            yield Token(Kind.CLOSE, piece)
-        elif kind == "command":
-            yield Token(Kind.COMMAND, piece)
-        elif piece.isprintable():
-            yield Token(Kind.OTHER, piece)
+            tokens = _letters(piece, before)
         else:
-            raise Unreadable(f"control character {piece!a}")
+            tokens = iter((Token(_kind(kind, piece), _plain(kind, piece)),))
+        for token in tokens:
+            yield token
+            if token.kind is not Kind.SPACE:
+                before = token
+
+
+def _kind(group: str | None, piece: str) -> Kind:
+    if group == "environment":
+        return Kind.OPEN if "begin" in piece else Kind.CLOSE
+    if piece in _OPENING:
+        return Kind.OPEN
+    if piece in _CLOSING:
+        return Kind.CLOSE
+    if not piece.isprintable() and not piece.isspace():
+        raise Unreadable(f"control character {piece!a}")
+    return {"number": Kind.NUMBER, "space": Kind.SPACE, "command": Kind.COMMAND}.get(
+        group or "", Kind.OTHER
+    )
+
+
+def _plain(group: str | None, piece: str) -> str:
+    if group == "environment":
+        return piece.partition("{")[2].rstrip("*}")
+    return " " if group == "space" else piece
 
 
 def _words(text: str) -> Iterator[Token]:
@@ -194,10 +268,15 @@ def _words(text: str) -> Iterator[Token]:
             yield from _scan(piece[0])
 
 
-def _letters(text: str) -> Iterator[Token]:
+def _letters(text: str, before: Token | None) -> Iterator[Token]:
+    """A function, a word, a unit where it stands behind a number, or else separate variables."""
+    is_behind_number = before is not None and (
+        before.kind in (Kind.NUMBER, Kind.WORD, Kind.CLOSE) or before.text == "/"
+    )
+    is_unit = is_behind_number and text.lower() in UNITS
     if text in _NAMES:
         yield Token(Kind.COMMAND, f"\\{text}")
-    elif len(text) > 3 or text.lower() in _SHORT_WORDS or text.lower() in UNITS:
+    elif len(text) > 3 or text.lower() in _SHORT_WORDS or is_unit:
         yield Token(Kind.WORD, text)
     else:
         yield from (Token(Kind.LETTER, letter) for letter in text)

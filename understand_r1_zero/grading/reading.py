@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import sympy
-from sympy import Expr, Set, S
+from sympy import Expr, S, Set, Symbol
 
 from understand_r1_zero.grading.expressions import DEGREE, parse_expression
 from understand_r1_zero.grading.latex import Kind, Token, Unreadable, closing, depths, tokenize
@@ -18,12 +18,17 @@ from understand_r1_zero.grading.units import NUMBER_WORDS, PERCENT_WORDS, read_u
 
 @dataclass(frozen=True)
 class Value:
-    """An expression with its unit (empty: none); `has_decimal`: written with a decimal point."""
+    """An expression as written (`text`) and read, and its unit (empty: none)."""
 
     expression: Expr
-    has_decimal: bool = False
+    text: str
     unit: str = ""
     is_percent: bool = False
+
+    @property
+    def has_decimal(self) -> bool:
+        """Whether it is written with a decimal point, so that it may be rounded."""
+        return "." in self.text
 
 
 @dataclass(frozen=True)
@@ -142,15 +147,20 @@ _SET_OPERATORS = {
     r"\setminus": "minus",
     r"\backslash": "minus",
 }
+_CURRENCIES = {r"\$": "dollar^1", r"\euro": "euro^1", r"\pounds": "pound^1"}
 _SETS = {
     r"\emptyset": S.EmptySet, r"\varnothing": S.EmptySet, "R": S.Reals, "Z": S.Integers,
     "N": S.Naturals, "Q": S.Rationals, "C": S.Complexes,
 }  # fmt: skip
-_MATRICES = frozenset("matrix pmatrix bmatrix Bmatrix smallmatrix array cases aligned".split())
+_MATRICES = frozenset(
+    ["matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array", "cases", "aligned"]
+)
 _BUILDERS = frozenset(("|", ":", r"\mid", r"\colon"))
-_CHOICE = re.compile(r"\s*\(?([A-Ja-j])\s*[).:]\s*\S")
+_CHOICE = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])(?:\s+(?P<content>\S.*))?", re.DOTALL)
+_LETTER = re.compile(r"\s*\(?\s*([A-J])\s*\)?\s*")
+_MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*(?=\{)|\\(?=\s)|[{}$~]")
 _IN_BASE = re.compile(
-    r"(?P<sign>-?)(?P<digits>[0-9][0-9A-F]*(?:\.[0-9A-F]+)?)_\{?(?P<base>[0-9]{1,3})\}?"
+    r"(?P<sign>-?)\(?(?P<digits>[0-9][0-9A-F]*(?:\.[0-9A-F]+)?)\)?_\{?(?P<base>[0-9]{1,3})\}?"
 )
 _Tokens = Sequence[Token]
 
@@ -162,11 +172,26 @@ def read(text: str) -> Form:
     return _read_list(tokens)
 
 
-def choice_letter(text: str) -> str | None:
-    """The letter of an answer such as `(B) 12` or `B. 12`, which names a choice and its content."""
-    plain = re.sub(r"\\(?:text|textbf|mathrm|mathbf)\s*\{([^{}]*)\}", r"\1", text).replace("$", "")
-    match = _CHOICE.match(plain)
-    return match[1] if match else None
+def chosen(left: str, right: str) -> tuple[str, str] | None:
+    """The letters of two answers to a multiple choice, or None where they are none.
+
+    One of them names a choice with its content, as `(B) 12` or `B. 12` do, the other at least the
+    letter.
+    """
+    texts = [_MARKUP.sub("", text) for text in (left, right)]
+    with_content = [_CHOICE.fullmatch(text) for text in texts]
+    letters = [
+        match or _LETTER.fullmatch(text) for match, text in zip(with_content, texts, strict=True)
+    ]
+    if not any(with_content) or letters[0] is None or letters[1] is None:
+        return None
+    first, second = (next(filter(None, match.groups())) for match in letters if match)
+    return first, second
+
+
+def plain_words(text: str) -> str:
+    """The text as words are compared: lower case, letters and digits only."""
+    return " ".join(re.findall(r"[a-z0-9]+", _MARKUP.sub("", text).lower()))
 
 
 def _read_list(tokens: _Tokens) -> Form:
@@ -193,17 +218,20 @@ def _read_item(tokens: _Tokens) -> Form:
     tokens = _stripped(tokens)
     if not tokens:
         raise Unreadable("empty")
-    if any(token.text in (r"\pm", r"\mp") for token in tokens):
-        return Listing(
-            tuple(_read_item(_with_sign(tokens, is_upper)) for is_upper in (True, False))
-        )
     inner = _inside(tokens)
     if inner is not None and tokens[0].text == "{":
         return _read_list(inner)
+    is_set = inner is not None and tokens[0].text == r"\{"
+    if not is_set and any(token.text in (r"\pm", r"\mp") for token in tokens):
+        return Listing(
+            tuple(_read_item(_with_sign(tokens, is_upper)) for is_upper in (True, False))
+        )
     for reader in (_read_relation, _read_set_operation, _read_colon, _read_base):
         if (form := reader(tokens)) is not None:
             return form
     if inner is not None and (form := _read_bracketed(tokens, inner)) is not None:
+        return form
+    if (form := _read_scaled_matrix(tokens)) is not None:
         return form
     if (named := _named_set(tokens)) is not None:
         return named
@@ -261,6 +289,8 @@ def _read_base(tokens: _Tokens) -> Form | None:
 
 def _read_bracketed(tokens: _Tokens, inner: _Tokens) -> Form | None:
     opening, end = tokens[0].text, tokens[-1].text
+    if opening == "vmatrix":
+        return _determinant(_read_rows(opening, inner))
     if opening in _MATRICES:
         return _read_rows(opening, inner)
     if opening == r"\{":
@@ -298,6 +328,35 @@ def _read_rows(environment: str, inner: _Tokens) -> Rows:
     return Rows(tuple(rows))
 
 
+def _read_scaled_matrix(tokens: _Tokens) -> Form | None:
+    """A matrix with a factor before it."""
+    start = next((i for i, token in enumerate(tokens) if token.text in _MATRICES), 0)
+    inner = _inside(tokens[start:]) if start and tokens[start].kind is Kind.OPEN else None
+    if inner is None:
+        return None
+    is_sign = tokens[start - 1].text in ("+", "-")
+    factor = parse_expression([*tokens[:start], *[Token(Kind.NUMBER, "1")] * is_sign])
+    return Rows(
+        tuple(
+            tuple(_scaled(cell, factor) for cell in row)
+            for row in _read_rows(tokens[start].text, inner).rows
+        )
+    )
+
+
+def _scaled(cell: Form, factor: Expr) -> Value:
+    if not isinstance(cell, Value):
+        raise Unreadable("a multiple of no matrix of expressions")
+    return Value(factor * cell.expression, cell.text)
+
+
+def _determinant(rows: Rows) -> Value:
+    if any(len(row) != len(rows.rows) for row in rows.rows):
+        raise Unreadable("a determinant that is not square")
+    cells = [[_scaled(cell, S.One).expression for cell in row] for row in rows.rows]
+    return Value(sympy.Matrix(cells).det(), "determinant")
+
+
 def _read_set(inner: _Tokens) -> Form:
     if not _stripped(inner):
         return NamedSet(S.EmptySet)
@@ -324,12 +383,13 @@ def _named_set(tokens: _Tokens) -> Form | None:
 
 def _read_quantity(tokens: _Tokens) -> Form:
     """A number or expression with its currency, percent sign, unit; or words."""
-    if tokens[0].text == r"\$":
+    if tokens[0].text in _CURRENCIES and len(tokens) > 1:
         value = _read_quantity(_stripped(tokens[1:]))
-        if not isinstance(value, Value) or value.unit:
+        currency = _CURRENCIES[tokens[0].text]
+        if not isinstance(value, Value) or value.unit not in ("", currency):
             raise Unreadable("a currency sign before no number")
-        return Value(value.expression, value.has_decimal, "dollar^1")
-    if tokens[0].text in ("-", "+") and len(tokens) > 2 and tokens[1].text == r"\$":
+        return Value(value.expression, value.text, currency)
+    if tokens[0].text in ("-", "+") and len(tokens) > 2 and tokens[1].text in _CURRENCIES:
         return _read_quantity([tokens[1], tokens[0], *tokens[2:]])
     value_tokens, unit_tokens = split_unit(tokens)
     value_tokens = _stripped(value_tokens)
@@ -350,25 +410,25 @@ def _read_quantity(tokens: _Tokens) -> Form:
         unit_tokens = [Token(Kind.WORD, f"prime{num_primes}")]
     expression = parse_expression(value_tokens)
     unit, factor = read_unit(unit_tokens)
-    has_decimal = any(token.kind is Kind.NUMBER and "." in token.text for token in value_tokens)
+    text = "".join(token.text for token in value_tokens if token.kind is not Kind.SPACE)
     if expression.has(DEGREE):
         expression = expression / DEGREE
-        if expression.has(DEGREE) or unit:
+        if expression.has(DEGREE):
             raise Unreadable("a degree sign within an expression")
-        unit = "degree^1"
-    return Value(expression * factor, has_decimal, unit, is_percent)
+        unit = f"degree {unit}" if unit else "degree^1"
+        text = text.partition("^")[0]
+    return Value(expression * factor, text, unit, is_percent)
 
 
 def _read_words(tokens: _Tokens) -> Form:
     if not any(token.kind is Kind.WORD for token in tokens):
         raise Unreadable("neither mathematics nor words")
     words = [token.text.lower() for token in tokens if token.kind is not Kind.SPACE]
+    if len(words) == 1 and len(words[0]) == 1:  # `\text{A}`
+        return Value(Symbol(tokens[0].text), tokens[0].text)
     if len(words) == 1 and words[0] in NUMBER_WORDS:
-        return Value(sympy.Integer(NUMBER_WORDS[words[0]]))
-    text = " ".join(re.sub(r"[^a-z0-9]+", " ", " ".join(words)).split())
-    if not text:
-        raise Unreadable("no words")
-    return Words(text)
+        return Value(sympy.Integer(NUMBER_WORDS[words[0]]), words[0])
+    return Words(plain_words(" ".join(words)))
 
 
 def _inside(tokens: _Tokens) -> _Tokens | None:

@@ -29,7 +29,7 @@ _NAMES = {
     "g": "gram gramme",
     "kg": "kilogram kilo",
     "mg": "milligram",
-    "lb": "pound lbs",
+    "pound": "lb lbs pounds",
     "oz": "ounce",
     "l": "liter litre",
     "ml": "milliliter millilitre",

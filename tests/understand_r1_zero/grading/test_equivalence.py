@@ -102,7 +102,9 @@ def test_cases(answer: str, gold: str, exact: bool | None, equivalent: bool) -> 
     assert is_equivalent(answer, gold, DEFAULT) is equivalent
 
 
-@pytest.mark.parametrize("gold", ["", " $ $ ", ".", r"\foo", r"\frac{1", "t(0,4]", "1 2", "2/0", "{" * 50])
+@pytest.mark.parametrize(
+    "gold", ["", " $ $ ", ".", r"\foo", r"\frac{1", "t(0,4]", "1 2", "2/0", "{" * 50]
+)
 def test_unparsable_gold_judges_nothing(gold: str) -> None:
     assert is_exact_match("5", gold, DEFAULT) is None
     with pytest.raises(UnparsableGoldError):
