@@ -48,7 +48,8 @@ class Verdict:
 
     `reward` is what the learner maximises; accuracy is read from `status` alone, so that changing
     the reward scale never changes a reported accuracy. `step_rewards` holds one value per reasoning
-    step where the oracle gives process rewards, and is empty otherwise.
+    step where the oracle gives process rewards, and is empty otherwise; `audit` the status of the
+    answer under each other preset, by name, where `--audit_grader` asks for it.
     """
 
     reward: float
@@ -56,6 +57,7 @@ class Verdict:
     answer: str | None = None
     reason: str = ""
     step_rewards: tuple[float, ...] = ()
+    audit: tuple[tuple[str, Status], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
