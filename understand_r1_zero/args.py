@@ -180,7 +180,7 @@ class RewardArgs:
     overlong_buffer_tokens: int = 0
     """Over the last so many tokens before --generate_max_length a penalty grows from 0 to --overlong_penalty (DAPO); 0: off."""
     overlong_penalty: float = 1.0
-    """Subtracted from the reward of a response of --generate_max_length tokens, truncated ones included."""
+    """Subtracted at --generate_max_length tokens, truncated or not, with --overlong_buffer_tokens above 0."""
 
 
 @dataclass(frozen=True)
