@@ -23,7 +23,7 @@ from typing import Any, Literal, NoReturn, get_args, get_origin
 
 import tyro
 
-from understand_r1_zero.args import TINY_MODEL, Args
+from understand_r1_zero.args import TINY_MODEL, Args, RewardArgs
 from understand_r1_zero.resume import find_checkpoint, refuse_changes
 from understand_r1_zero.run_directory import default_path
 from understand_r1_zero.validate import validate
@@ -44,6 +44,9 @@ LEGACY_REASONS = {
     "--max_tokens_per_micro_batch bound the micro-batches",
     "eval_batch_size": "evaluation streams like training",
 }
+
+GRADED_REWARDS = ("correct_reward", "incorrect_reward", "format_reward")
+"""Flags of what the rule-based oracle's verdicts are worth."""
 
 OAT_NAMES = {"verifier_version": "preset"}
 """Flags that have another name here, by Oat's."""
@@ -86,6 +89,12 @@ def describe(args: Args) -> list[str]:
         lines.append(f"--rnd_seed drew --seed {args.run.seed}")
     if args.run.resume and args.run.config:
         lines.append("--config is not read with --resume: the run's config.toml holds the recipe")
+    if args.oracle.oracle != "math":
+        lines += [
+            f"--{name} changes nothing here: --oracle {args.oracle.oracle} gives its own rewards"
+            for name in GRADED_REWARDS
+            if getattr(args.reward, name) != getattr(RewardArgs(), name)
+        ]
     if args.cluster.collocate and not args.cluster.gpus:
         lines.append("--collocate changes nothing on the CPU: all processes share the cores")
     return lines
