@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.latex import MAX_ANSWER_CHARS
+from understand_r1_zero.grading.reading.latex import MAX_ANSWER_CHARS
 
 _COSMETICS = tuple(
     (re.compile(pattern), replacement)
