@@ -47,7 +47,7 @@ def balanced_soup(draw: random.Random, depth: int = 0) -> str:
     forms = (
         r"\frac{%s}{%s}", r"%s+%s", r"%s-%s", r"(%s)(%s)", r"\sqrt[%s]{%s}", r"%s=%s", r"%s<%s",
         r"(%s,%s]", r"\{%s,%s\}", r"%s \cup %s", r"%s,%s", r"\binom{%s}{%s}", r"%s \text{ or } %s",
-        r"\begin{pmatrix}%s\\%s\end{pmatrix}", r"%s_{%s}", r"\log_{%s}{%s}", r"|%s|\pm %s",
+        r"\begin{pmatrix}%s\\%s\end{pmatrix}", r"%s_{%s}", r"|%s|\pm %s",
         r"\sin(%s)\cos(%s)", r"%s\%%%s", r"f(%s)=%s", r"{%s}^\circ %s", r"%s:%s", r"%s \in %s",
     )  # fmt: skip
     return draw.choice(forms) % (balanced_soup(draw, depth + 1), balanced_soup(draw, depth + 1))
