@@ -42,16 +42,17 @@ def parse_flags(
     """
     argv = [_with_our_name(token) for token in argv]
     _refuse_unknown(kind, argv)
+    defaults: dict[str, Any] = {} if base is None else {"default": base}
     refusal = io.StringIO()
     try:
         with contextlib.redirect_stderr(refusal):
             return tyro.cli(
                 kind,
                 args=argv,
-                default=tyro.MISSING if base is None else base,
                 prog=program,
                 description=description,
                 config=(tyro.conf.OmitArgPrefixes,),
+                **defaults,
             )
     except SystemExit as error:
         if not error.code:
@@ -75,9 +76,15 @@ def refusals(program: str) -> Iterator[None]:
 
 
 def _first_paragraph(box: str) -> str:
-    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()][1:]
-    text = itertools.takewhile(lambda line: line and not line.startswith("─"), lines)
+    """What stands below the title of tyro's box, drawn with lines or, without UTF-8, dashes."""
+    lines = (line.strip("│╭╮╰╯ ") for line in box.splitlines()[1:])
+    below_title = itertools.dropwhile(_is_rule, lines)
+    text = itertools.takewhile(lambda line: line and not _is_rule(line), below_title)
     return " ".join(text) or box
+
+
+def _is_rule(line: str) -> bool:
+    return bool(line) and not line.strip("─-")
 
 
 def _refuse_unknown(kind: type, argv: Sequence[str]) -> None:

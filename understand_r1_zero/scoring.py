@@ -16,7 +16,7 @@ NUM_RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)
 """Percentiles of the resampled means: a 95% interval."""
 _BOOTSTRAP_SEED = 0
-_DRAWS_AT_ONCE = 4_000_000
+_DRAWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
