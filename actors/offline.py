@@ -11,6 +11,7 @@ from actors.start import start_actors
 from understand_r1_zero.args import Args
 from understand_r1_zero.console import Console
 from understand_r1_zero.evaluate import evaluate
+from understand_r1_zero.grader_report import GraderReport
 from understand_r1_zero.launch import Cluster
 from understand_r1_zero.plan import plan
 from understand_r1_zero.problems import load_benchmarks_of
@@ -46,8 +47,7 @@ def evaluate_offline(args: Args) -> int:
             stack.callback(fleet.shutdown)
             fleet.wait_until_ready()
             evaluations = evaluate(args, benchmarks, fleet.groups, console.progress)
-        for name, evaluation in evaluations.items():
-            run.write_evaluation(0, name, evaluation.groups, evaluation.score.to_dict())
+        GraderReport(args, run, console.warn).store_evaluations(0, evaluations)
         console.evaluation(0, {name: found.score for name, found in evaluations.items()})
         console.note(f"results  {run.eval_results}")
     except (ValueError, OSError, RuntimeError) as error:

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import numpy as np
 from actors.samples import Sample
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args
+from understand_r1_zero.rewards import response_reward
 from understand_r1_zero.templates import load_template
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group, Problem, Response, Sampling, Status, Verdict
@@ -23,6 +24,8 @@ from understand_r1_zero.types import Group, Problem, Response, Sampling, Status,
 GRADING_THREADS = 32
 """Groups graded at once: an oracle may spend its time waiting, for a server or a deadline."""
 WATCH_S = 0.5
+
+_TRUNCATED = Verdict(0.0, Status.TRUNCATED)
 
 
 class SamplingActor:
@@ -153,7 +156,6 @@ class SamplingActor:
         texts = [sample.text for sample in samples if not sample.is_truncated]
         judge = self._judge
         graded = iter(await loop.run_in_executor(self._threads, judge, asked.problem, texts))
-        truncated = Verdict(self._args.reward.non_stop_fixed_reward, Status.TRUNCATED)
         responses = tuple(
             Response(
                 text=sample.text,
@@ -161,7 +163,7 @@ class SamplingActor:
                 sampler_logprobs=sample.sampler_logprobs,
                 is_truncated=sample.is_truncated,
                 version_spans=sample.version_spans,
-                verdict=truncated if sample.is_truncated else next(graded),
+                verdict=self._rewarded(_TRUNCATED if sample.is_truncated else next(graded), sample),
             )
             for sample in samples
         )
@@ -190,6 +192,15 @@ class SamplingActor:
                 f"{len(texts)} responses; get_reward must return one of each"
             )
         return [as_verdict(reward) for reward in rewards]
+
+    def _rewarded(self, judged: Verdict, sample: Sample) -> Verdict:
+        """The verdict with the reward that the flags give, over the oracle's own if it is a user's."""
+        own_reward = None if self._args.oracle.oracle == "math" else judged.reward
+        num_tokens, max_tokens = len(sample.token_ids), self._args.sampling.generate_max_length
+        reward = response_reward(
+            judged.status, num_tokens, max_tokens, self._args.reward, own_reward
+        )
+        return replace(judged, reward=reward)
 
     @contextlib.contextmanager
     def _engine_or_end(self) -> Iterator[None]:

@@ -21,9 +21,9 @@ def load_oracle(args: Args, extraction: str) -> Oracle:
     return MathOracle(
         extraction=extraction,
         conventions=conventions_of(args.grading),
-        rewards=args.reward,
         num_workers=args.oracle.grader_workers,
         timeout_s=args.oracle.grader_timeout_s,
+        is_audited=args.oracle.audit_grader,
     )
 
 
@@ -31,13 +31,13 @@ def as_verdict(value: Verdict | SupportsFloat) -> Verdict:
     """What an oracle returned for one response, as a verdict.
 
     A bare number is a reward whose answer is correct when it equals 1, as Oat reads it; ValueError
-    where it is not finite.
+    where a reward is not finite.
     """
-    if isinstance(value, Verdict):
-        return value
-    reward = float(value)
+    reward = value.reward if isinstance(value, Verdict) else float(value)
     if not math.isfinite(reward):
         raise ValueError(f"an oracle must return finite rewards, got {reward}; mend its get_reward")
+    if isinstance(value, Verdict):
+        return value
     return Verdict(reward, Status.CORRECT if reward == 1 else Status.INCORRECT)
 
 

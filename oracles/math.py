@@ -1,38 +1,38 @@
 """The rule-based oracle: extract an answer, compare it with the gold answers."""
 
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from understand_r1_zero.args import RewardArgs
+from understand_r1_zero.grading.audit import other_presets
 from understand_r1_zero.grading.conventions import PRESETS, Conventions
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.pool import Grade, GraderPool, grade_exactly
 from understand_r1_zero.types import Status, Verdict
 
-_REWARDS = RewardArgs()
-
 
 class MathOracle:
-    """Rewards responses whose answer equals a gold answer under the given conventions.
+    """Finds whether a response's answer equals a gold answer under the given conventions.
 
     `extraction` names where the answer stands (`boxed`, `answer_tag`, ...). What texts and plain
     numbers do not decide is graded in `num_workers` processes, each answer within `timeout_s`
-    seconds. Any number of threads may ask at once; they share the processes.
+    seconds. Any number of threads may ask at once; they share the processes. With `is_audited` each
+    answer is graded under the other presets too, and its verdict says what they make of it.
     """
 
     def __init__(
         self,
         extraction: str = "boxed",
         conventions: Conventions = PRESETS["default"],
-        rewards: RewardArgs = _REWARDS,
         num_workers: int = 2,
         timeout_s: float = 3.0,
+        is_audited: bool = False,
     ) -> None:
         self._extract = extraction_by_name(extraction)
         self._conventions = conventions
-        self._rewards = rewards
-        is_exact = conventions.mathematics == "none"
+        self._others = other_presets(conventions) if is_audited else {}
+        is_exact = all(each.mathematics == "none" for each in (conventions, *self._others.values()))
         self._pool = None if is_exact else GraderPool(num_workers, timeout_s)
 
     def get_reward(
@@ -45,22 +45,25 @@ class MathOracle:
         """One verdict per response, in order, and the share of each status as `status/...`.
 
         A reference is a gold answer or several, any of which is right. `UNKNOWN` (no gold can be
-        read) carries reward 0 and must be kept out of training; every other status but `CORRECT`
-        earns `incorrect_reward`. `inputs` and `batch_size` are Oat's and change nothing.
+        read) must be kept out of training. Rewards are Oat's, 1 for correct and 0 for all else; in
+        training `rewards.response_reward` takes their place. `inputs` and `batch_size` are Oat's
+        and change nothing.
         """
         answers = [self._extract(response) for response in responses]
+        golds = [(gold,) if isinstance(gold, str) else gold for gold in references]
+        asked = list(zip(answers, golds, strict=True))
         futures = [
-            self._grade(answer, (reference,) if isinstance(reference, str) else reference)
-            for answer, reference in zip(answers, references, strict=True)
+            [self._grade(answer, gold, conventions) for answer, gold in asked]
+            for conventions in (self._conventions, *self._others.values())
         ]
         try:
-            grades = [future.result() for future in futures]
+            grades = [[future.result() for future in row] for row in futures]
         finally:  # one failure is enough: nobody waits for the others then
-            for future in futures:
+            for future in itertools.chain.from_iterable(futures):
                 future.cancel()
         verdicts = [
-            Verdict(self._reward(grade.status), grade.status, answer, grade.reason)
-            for answer, grade in zip(answers, grades, strict=True)
+            self._verdict(answer, grade, others)
+            for answer, grade, *others in zip(answers, *grades, strict=True)
         ]
         return verdicts, _shares(verdicts)
 
@@ -85,24 +88,30 @@ class MathOracle:
         if self._pool is not None:
             self._pool.close()
 
-    def _grade(self, answer: str | None, golds: Sequence[str]) -> Future[Grade]:
+    def _grade(
+        self, answer: str | None, golds: Sequence[str], conventions: Conventions
+    ) -> Future[Grade]:
         if answer is not None and self._pool is not None:
-            return self._pool.submit(answer, golds, self._conventions)
+            return self._pool.submit(answer, golds, conventions)
         grade = Grade(Status.UNPARSABLE, "the response gives no answer")
         if answer is not None:
-            decided = grade_exactly(answer, golds, self._conventions)
+            decided = grade_exactly(answer, golds, conventions)
             assert decided is not None, "without mathematics the exact path decides everything"
             grade = decided
         future: Future[Grade] = Future()
         future.set_result(grade)
         return future
 
-    def _reward(self, status: Status) -> float:
-        if status is Status.UNKNOWN:
-            return 0.0
-        if status is Status.CORRECT:
-            return self._rewards.correct_reward
-        return self._rewards.incorrect_reward
+    def _verdict(self, answer: str | None, grade: Grade, others: Sequence[Grade]) -> Verdict:
+        """`others` are the grades under the other presets; without an answer there is no audit."""
+        audit = zip(self._others, (other.status for other in others), strict=True)
+        return Verdict(
+            reward=float(grade.status is Status.CORRECT),
+            status=grade.status,
+            answer=answer,
+            reason=grade.reason,
+            audit=() if answer is None else tuple(audit),
+        )
 
 
 def _shares(verdicts: Sequence[Verdict]) -> dict[str, float]:

@@ -13,6 +13,8 @@ LOGPROB_GAP_WARNING = 0.02
 """Mean nats a token between sampler and learner from which a step is worth a warning."""
 GRADER_FAILURE_WARNING = 0.05
 """Share of responses whose grading timed out or crashed."""
+UNKNOWN_WARNING = 0.05
+"""Share of responses to problems without a readable gold answer; each row has its own line anyhow."""
 STALE_DROPPED_WARNING = 0.25
 """Groups thrown away as too stale, over the groups trained on."""
 
@@ -57,6 +59,8 @@ def _zero_variance(metrics: Mapping[str, float]) -> str:
     num_groups = metrics.get("actor/num_groups", 0)
     if not num_groups or metrics.get("train/zero_variance_count", 0) < num_groups:
         return ""
+    if metrics.get("actor/unknown", 0) == 1:  # which has a line of its own
+        return ""
     if metrics.get("train/all_one_rewards_count", 0) == num_groups:
         return (
             "every response was correct, so this step teaches nothing; "
@@ -68,8 +72,8 @@ def _zero_variance(metrics: Mapping[str, float]) -> str:
             "easier --prompt_data, more --num_samples or another --prompt_template"
         )
     return (
-        "no group has two different rewards, so this step teaches nothing; "
-        "raise --num_samples or --temperature"
+        "no group has two different rewards, so this step teaches nothing; raise --num_samples "
+        "or --temperature, and let --correct_reward differ from --incorrect_reward"
     )
 
 
@@ -106,11 +110,11 @@ def _grader_failures(metrics: Mapping[str, float]) -> str:
 
 def _unknown(metrics: Mapping[str, float]) -> str:
     share = metrics.get("actor/unknown", 0)
-    if share <= 0:
+    if share <= UNKNOWN_WARNING:
         return ""
     return (
-        f"{share:.1%} of responses answer a problem whose gold answer cannot be read; "
-        "nothing is learned from them; check --output_key"
+        f"{share:.0%} of responses answer a problem whose gold answer cannot be read, and teach "
+        "nothing; see unknown_golds.jsonl, and check --output_key"
     )
 
 

@@ -143,6 +143,8 @@ class OracleArgs:
     """Grading processes of each actor."""
     grader_timeout_s: float = 3.0
     """Seconds one answer may take before its grading process is killed."""
+    audit_grader: bool = False
+    """Grade each answer under the other presets too, and report where they disagree; up to five times the grading."""
 
 
 @dataclass(frozen=True)
@@ -165,14 +167,20 @@ class GradingArgs:
 
 @dataclass(frozen=True)
 class RewardArgs:
-    """What a verdict is worth (understand_r1_zero/rewards.py)."""
+    """What a response is worth (understand_r1_zero/rewards.py); accuracy does not depend on it."""
 
     correct_reward: float = 1.0
-    """Reward of a correct response."""
+    """Reward of a correct response; your own --oracle gives its own."""
     incorrect_reward: float = 0.0
-    """Reward of an incorrect or unparsable response."""
+    """Reward of an incorrect or unparsable response, and where grading fails; your own --oracle gives its own."""
+    format_reward: float = 0.0
+    """Added when the response has an answer where its template asks for it, right or wrong; not with your own --oracle."""
     non_stop_fixed_reward: float = 0.0
-    """Reward of a truncated response."""
+    """Reward of a truncated response, which is not graded."""
+    overlong_buffer_tokens: int = 0
+    """Over the last so many tokens before --generate_max_length a penalty grows from 0 to --overlong_penalty (DAPO); 0: off."""
+    overlong_penalty: float = 1.0
+    """Subtracted at --generate_max_length tokens, truncated or not, with --overlong_buffer_tokens above 0."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from understand_r1_zero.args import TINY_MODEL, Args
+from understand_r1_zero.args import TINY_MODEL, Args, RewardArgs
 from understand_r1_zero.flags import OAT_NAMES, flags_of, parse_flags, refusals
 from understand_r1_zero.resume import find_checkpoint, refuse_changes
 from understand_r1_zero.run_directory import default_path
@@ -38,6 +38,9 @@ LEGACY_REASONS = {
     "--max_tokens_per_micro_batch bound the micro-batches",
     "eval_batch_size": "evaluation streams like training",
 }
+
+GRADED_REWARDS = ("correct_reward", "incorrect_reward", "format_reward")
+"""Flags of what the rule-based oracle's verdicts are worth."""
 
 BF16_LOGPROB_GAP = 0.05
 """Default of --max_logprob_gap with --bf16, whose rounding alone exceeds float32's default."""
@@ -69,6 +72,12 @@ def describe(args: Args) -> list[str]:
         lines.append(f"--rnd_seed drew --seed {args.run.seed}")
     if args.run.resume and args.run.config:
         lines.append("--config is not read with --resume: the run's config.toml holds the recipe")
+    if args.oracle.oracle != "math":
+        lines += [
+            f"--{name} changes nothing here: --oracle {args.oracle.oracle} gives its own rewards"
+            for name in GRADED_REWARDS
+            if getattr(args.reward, name) != getattr(RewardArgs(), name)
+        ]
     if args.cluster.collocate and not args.cluster.gpus:
         lines.append("--collocate changes nothing on the CPU: all processes share the cores")
     return lines

@@ -6,13 +6,15 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from understand_r1_zero.grading.audit import disagreement_shares
 from understand_r1_zero.types import Group, Response, Sampling, Status
 
 
 def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> dict[str, float]:
     """Summarise one training batch under Oat's keys; `version` is the learner's current policy.
 
-    - `actor/rewards`, `actor/avg_reward`: mean reward, truncated responses included.
+    - `actor/rewards`, `actor/avg_reward`, `actor/reward_std`: of what the learner maximises, so with
+      length penalties and truncated responses, without those whose gold answer cannot be read.
     - `actor/response_tok_len`, `_max`, `actor/prompt_tok_len` in tokens;
       `actor/generate_avg_str_len` in characters.
     - `actor/formatted`: share of responses whose answer could be read.
@@ -22,6 +24,7 @@ def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> 
     - `actor/correct` ... `actor/unknown`: share of responses per status; they sum to 1.
     - `actor/staleness_mean`, `_max`: policy versions between a response's oldest token and now.
     - `train/all_zero_rewards_count`, `train/all_one_rewards_count`: groups that teach nothing.
+    - `grader/disagree/{preset}` with `--audit_grader`: `audit.disagreement_shares`.
 
     Departs from Oat, whose `actor/rewards` was taken before truncation zeroed rewards and whose
     `actor/avg_reward` hid negative ones; here both are the mean of what the learner maximises.
@@ -31,7 +34,7 @@ def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> 
     groups = sorted(groups, key=lambda group: group.index)
     responses = [response for group in groups for response in group.responses]
     lengths = np.array([len(response.token_ids) for response in responses])
-    rewards = np.array([response.verdict.reward for response in responses], dtype=np.float64)
+    rewards = np.array([r.verdict.reward for r in responses if _is_known(r)] or [0.0])
     staleness = version - np.array([response.oldest_version for response in responses])
     return {
         "actor/rewards": float(rewards.mean()),
@@ -55,6 +58,7 @@ def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> 
         "actor/staleness_max": float(staleness.max()),
         **status_shares(responses),
         **uniform_group_counts(groups),
+        **disagreement_shares(groups, "grader/disagree"),
     }
 
 
@@ -68,20 +72,22 @@ def uniform_group_counts(groups: Sequence[Group]) -> dict[str, float]:
     """Count the groups whose rewards are all equal, so that every advantage is zero.
 
     `train/all_one_rewards_count`: all correct; `train/all_zero_rewards_count`: none correct;
-    `train/zero_variance_count`: both, and the rare group of equal rewards for unequal statuses.
-    Correctness is read from the status, so that another reward scale changes nothing.
+    `train/zero_variance_count`: both, the rare group of equal rewards for unequal statuses, and a
+    group without a known verdict. Unknown verdicts have no advantage and are left out. Correctness
+    is read from the status, so that another reward scale changes nothing.
     """
-    uniform = [group for group in groups if np.ptp(group.rewards) == 0]
-    num_correct = [
-        sum(response.verdict.status is Status.CORRECT for response in group.responses)
-        for group in uniform
-    ]
-    all_one = sum(n == len(g.responses) for n, g in zip(num_correct, uniform, strict=True))
+    known = [[r.verdict for r in group.responses if _is_known(r)] for group in groups]
+    uniform = [verdicts for verdicts in known if len({v.reward for v in verdicts}) <= 1]
+    are_correct = [{v.status is Status.CORRECT for v in verdicts} for verdicts in uniform]
     return {
-        "train/all_zero_rewards_count": float(num_correct.count(0)),
-        "train/all_one_rewards_count": float(all_one),
+        "train/all_zero_rewards_count": float(are_correct.count({False})),
+        "train/all_one_rewards_count": float(are_correct.count({True})),
         "train/zero_variance_count": float(len(uniform)),
     }
+
+
+def _is_known(response: Response) -> bool:
+    return response.verdict.status is not Status.UNKNOWN
 
 
 def _has_answer(response: Response) -> bool:

@@ -23,7 +23,7 @@ from understand_r1_zero.charts import (
     use_log_heights,
 )
 from understand_r1_zero.console import duration, phase_seconds, small
-from understand_r1_zero.run_directory import disk_errors_explained, read_metrics, write_atomic
+from understand_r1_zero.run_directory import disk_errors_explained, read_rows, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,7 +41,7 @@ def draw_plots(run_directory: Path) -> list[Path]:
     Raises:
         ValueError: the directory has no metrics.jsonl with a row in it.
     """
-    rows = read_metrics(run_directory / "metrics.jsonl")
+    rows = read_rows(run_directory / "metrics.jsonl")
     if not rows:
         raise ValueError(f"{run_directory} has no metrics.jsonl with a row to draw")
     plots: dict[str, Callable[[Rows], Figure | None]] = {

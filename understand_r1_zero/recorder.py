@@ -9,6 +9,7 @@ from understand_r1_zero.alarms import Alarms
 from understand_r1_zero.args import Args
 from understand_r1_zero.console import Console, summary_lines
 from understand_r1_zero.evaluate import Evaluation
+from understand_r1_zero.grader_report import GraderReport
 from understand_r1_zero.metrics import Timer
 from understand_r1_zero.plots import draw_plots
 from understand_r1_zero.run_directory import RunDirectory
@@ -31,6 +32,7 @@ class Recorder:
         self._run = run
         self._started_s = time.perf_counter()
         self._alarms = Alarms(args.alarm)
+        self._grader = GraderReport(args, run, self.console.warn)
         self._tracker = Tracker(args.tracking, run, asdict(args), self.console.warn)
 
     def __enter__(self) -> "Recorder":
@@ -43,10 +45,8 @@ class Recorder:
     def evaluation(self, step: int, evaluations: Mapping[str, Evaluation]) -> dict[str, float]:
         """Print and store an evaluation; returns its metrics for the step's row."""
         scores = {name: evaluation.score for name, evaluation in evaluations.items()}
-        for name, evaluation in evaluations.items():
-            self._run.write_evaluation(step, name, evaluation.groups, evaluation.score.to_dict())
         self.console.evaluation(step, scores)
-        return evaluation_metrics(scores)
+        return evaluation_metrics(scores) | self._grader.store_evaluations(step, evaluations)
 
     def row(self, step: int, metrics: Mapping[str, float]) -> None:
         """Store one step's metrics, with the seconds since this process began."""
@@ -57,11 +57,12 @@ class Recorder:
 
     def step(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
         """Store and print a trained step, with a warning for each thing that looks wrong."""
-        self._run.write_samples(step, groups)
+        self._run.write_samples(step, groups, self._grader.conventions)
         self.row(step, metrics)
         self.console.step(step, metrics)
         for warning in self._alarms.check(step, metrics):
             self.console.warn(warning)
+        self._grader.add(step, groups)
 
     def summary(self, model: Path | None) -> None:
         """Draw the plots; print what the run amounts to and what can be done with it."""

@@ -5,6 +5,8 @@
       metrics.jsonl                        one object a step
       samples/step_000012.jsonl            one group a line
       eval_results/{step}_{benchmark}.json
+      unknown_golds.jsonl                  one problem a line whose gold answer cannot be read
+      grader_audit.jsonl                   one answer a line on which grading presets disagree
       checkpoints/step_N/  plots/*.png  logs/  wandb/
 
 A file that a reader may open while it is written appears whole or not at all. Errors of the disk
@@ -87,6 +89,8 @@ class RunDirectory:
         self.path = path
         self.config = path / "config.toml"
         self.metrics = path / "metrics.jsonl"
+        self.unknown_golds = path / "unknown_golds.jsonl"
+        self.grader_audit = path / "grader_audit.jsonl"
         self.samples = path / "samples"
         self.eval_results = path / "eval_results"
         self.checkpoints = path / "checkpoints"
@@ -122,20 +126,21 @@ class RunDirectory:
         Floats keep every digit, so that two equal runs have equal files.
         """
         row = {"step": step} | {key: _json_number(value) for key, value in metrics.items()}
-        with disk_errors_explained(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
-            file.write(_dumps(row) + "\n")
+        append_rows(self.metrics, [row])
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The rows of metrics.jsonl; see `read_metrics`."""
-        return read_metrics(self.metrics)
+        """The rows of metrics.jsonl; see `read_rows`."""
+        return read_rows(self.metrics)
 
     def truncate_after(self, step: int) -> None:
-        """Forget what lies past a checkpoint's step: metric rows, samples, evaluations.
+        """Forget what lies past a checkpoint's step: rows of files, samples, evaluations.
 
         The resumed run writes them again; a row cut short by a kill goes too.
         """
-        rows = [row for row in self.read_metrics() if row["step"] <= step]
-        write_atomic(self.metrics, "".join(_dumps(row) + "\n" for row in rows))
+        for path in (self.metrics, self.unknown_golds, self.grader_audit):
+            rows = [row for row in read_rows(path) if row["step"] <= step]
+            if path.exists():
+                write_atomic(path, "".join(_dumps(row) + "\n" for row in rows))
         for folder, name in (
             (self.samples, r"step_(\d+)\.jsonl"),
             (self.eval_results, r"(\d+)_.+"),
@@ -145,19 +150,30 @@ class RunDirectory:
                 if match and int(match[1]) > step:
                     file.unlink()
 
-    def write_samples(self, step: int, groups: Sequence[Group]) -> Path:
-        """Write `samples/step_000012.jsonl`: one line a group, in the order of the problems."""
+    def write_samples(
+        self, step: int, groups: Sequence[Group], conventions: Mapping[str, Any]
+    ) -> Path:
+        """Write `samples/step_000012.jsonl`: one line a group, in the order of the problems.
+
+        Every line holds the conventions its responses were graded under.
+        """
         path = self.samples / f"step_{step:06d}.jsonl"
         ordered = sorted(groups, key=lambda group: group.index)
-        write_atomic(path, "".join(_dumps(group_record(group)) + "\n" for group in ordered))
+        records = [group_record(group) | {"conventions": conventions} for group in ordered]
+        write_atomic(path, "".join(_dumps(record) + "\n" for record in records))
         return path
 
     def write_evaluation(
-        self, step: int, benchmark: str, groups: Iterable[Group], score: Mapping[str, SupportsFloat]
+        self,
+        step: int,
+        benchmark: str,
+        groups: Iterable[Group],
+        score: Mapping[str, SupportsFloat],
+        conventions: Mapping[str, Any],
     ) -> Path:
         """Write `eval_results/{step}_{benchmark}.json`: the score, and a record a problem.
 
-        Characters of the benchmark's name that file names may not hold become `_`.
+        `conventions` say what was graded how, without which a score cannot be compared. Characters of the benchmark's name that file names may not hold become `_`.
         """
         path = self.eval_results / evaluation_name(step, benchmark)
         ordered = sorted(groups, key=lambda group: (group.problem.source, group.problem.row))
@@ -168,6 +184,7 @@ class RunDirectory:
                     "step": step,
                     "benchmark": benchmark,
                     "score": {key: _json_number(value) for key, value in score.items()},
+                    "conventions": conventions,
                     "results": [group_record(group) for group in ordered],
                 }
             ),
@@ -185,8 +202,21 @@ class RunDirectory:
         return path
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The rows of a metrics.jsonl, oldest first; none when there is no file.
+def append_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Add JSON objects to a file, a line each, and flush it."""
+    lines = [_dumps(row) + "\n" for row in rows]
+    if not lines:
+        return
+    # A lone surrogate in model or problem text becomes its JSON escape.
+    with (
+        disk_errors_explained(path),
+        path.open("a", encoding="utf-8", errors="backslashreplace") as file,
+    ):
+        file.writelines(lines)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl or another file of a row a line, oldest first; none without a file.
 
     A last line that a kill cut short is left out.
 
@@ -236,6 +266,8 @@ def _response_record(response: Response) -> dict[str, Any]:
         record["reason"] = verdict.reason
     if verdict.step_rewards:
         record["step_rewards"] = list(verdict.step_rewards)
+    if verdict.audit:
+        record["presets"] = {preset: str(status) for preset, status in verdict.audit}
     return record
 
 

@@ -46,9 +46,11 @@ class Problem:
 class Verdict:
     """An oracle's judgement of one response.
 
-    `reward` is what the learner maximises; accuracy is read from `status` alone, so that changing
-    the reward scale never changes a reported accuracy. `step_rewards` holds one value per reasoning
-    step where the oracle gives process rewards, and is empty otherwise.
+    `reward` is what the learner maximises, in a graded group the result of rewards.py; accuracy is
+    read from `status` alone, so that changing the reward scale never changes a reported accuracy.
+    `step_rewards` holds one value per reasoning step where the oracle gives process rewards, and is
+    empty otherwise; `audit` the status of the answer under each other preset, by name, where
+    `--audit_grader` asks for it.
     """
 
     reward: float
@@ -56,6 +58,7 @@ class Verdict:
     answer: str | None = None
     reason: str = ""
     step_rewards: tuple[float, ...] = ()
+    audit: tuple[tuple[str, Status], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Flags that cannot go together, refused before anything starts."""
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "max_staleness": 0,
     },
     "oracle": {"grader_workers": 1},
+    "reward": {"overlong_buffer_tokens": 0, "overlong_penalty": 0},
     "algorithm": {"num_ppo_epochs": 1, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
     "optim": {
         "learning_rate": 0,
@@ -28,6 +30,15 @@ _AT_LEAST: dict[str, dict[str, float]] = {
     },
     "checkpoint": {"max_save_num": 1},
     "evaluation": {"eval_n": 1, "eval_temperature": 0, "max_eval": 1},
+}
+_FINITE = {
+    "reward": (
+        "correct_reward",
+        "incorrect_reward",
+        "format_reward",
+        "non_stop_fixed_reward",
+        "overlong_penalty",
+    ),
 }
 _SHARES = {
     "cluster": ("vllm_gpu_ratio",),
@@ -48,6 +59,7 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
+        errors += _rewards(args)
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -156,6 +168,24 @@ def _sampling(args: Args) -> Iterator[str]:
             f"--max_model_len must hold --prompt_max_length {args.data.prompt_max_length} and the "
             f"longest generation, {generation}, got {args.model.max_model_len}; raise it to "
             f"{longest}, or leave it out"
+        )
+
+
+def _rewards(args: Args) -> Iterator[str]:
+    for name, value in _values(args, _FINITE):
+        if not math.isfinite(value):
+            yield f"--{name} must be a finite number, got {value}"
+    buffer_tokens = args.reward.overlong_buffer_tokens
+    max_tokens = args.sampling.generate_max_length
+    if buffer_tokens and buffer_tokens >= max_tokens:
+        yield (
+            f"--overlong_buffer_tokens must be below --generate_max_length {max_tokens}, got "
+            f"{buffer_tokens}; DAPO's is a fifth of it, here {max_tokens // 5}"
+        )
+    if args.oracle.audit_grader and args.oracle.oracle != "math":
+        yield (
+            f"--audit_grader compares the presets of --oracle math, got --oracle "
+            f"{args.oracle.oracle}; drop one"
         )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from oracles.load import as_verdict, load_oracle
 from oracles.math import MathOracle
-from understand_r1_zero.args import Args, GradingArgs, OracleArgs, RewardArgs
+from understand_r1_zero.args import Args, GradingArgs, OracleArgs
 from understand_r1_zero.types import Status, Verdict
 
 MINE = """
@@ -28,15 +28,22 @@ def my_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_rule_based_oracle_gets_the_flags() -> None:
-    args = Args(
-        grading=GradingArgs(preset="fast"),
-        reward=RewardArgs(correct_reward=3.0, incorrect_reward=-2.0),
-    )
+    args = Args(grading=GradingArgs(preset="fast"))
     oracle = load_oracle(args, "answer_tag")
     assert isinstance(oracle, MathOracle)
     responses = ["</think> <answer>5</answer>", r"\boxed{5}"]
     verdicts, _ = oracle.get_reward(["?"] * 2, responses, ["5"] * 2)
-    assert [as_verdict(verdict).reward for verdict in verdicts] == [3.0, -2.0]
+    assert verdicts[0] == Verdict(1.0, Status.CORRECT, "5")
+    assert as_verdict(verdicts[1]).status is Status.UNPARSABLE
+
+
+def test_the_rule_based_oracle_is_audited_on_demand() -> None:
+    args = Args(oracle=OracleArgs(audit_grader=True, grader_workers=1))
+    oracle = load_oracle(args, "boxed")
+    assert isinstance(oracle, MathOracle)
+    (verdict,), _ = oracle.get_reward(["?"], [r"\boxed{5}"], ["5"])
+    oracle.close()
+    assert [name for name, _ in verdict.audit] == ["strict", "lenient", "fast", "math_verify"]
 
 
 def test_an_import_path() -> None:
@@ -78,3 +85,5 @@ def test_numbers_become_verdicts() -> None:
     assert as_verdict(2.0) == Verdict(2.0, Status.INCORRECT)
     with pytest.raises(ValueError, match="finite rewards, got nan"):
         as_verdict(float("nan"))
+    with pytest.raises(ValueError, match="finite rewards, got inf"):
+        as_verdict(Verdict(float("inf"), Status.CORRECT))

@@ -1,12 +1,12 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from oracles.math import MathOracle
-from understand_r1_zero.args import RewardArgs
 from understand_r1_zero.grading.conventions import PRESETS
 from understand_r1_zero.types import Status, Verdict
 
@@ -15,7 +15,7 @@ EVALUATION_SUITE = Path(__file__).parents[3] / "shared/data/evaluation_suite"
 
 @pytest.fixture(scope="module")
 def oracle() -> Iterator[MathOracle]:
-    oracle = MathOracle(rewards=RewardArgs(2.0, -1.0), timeout_s=20.0)
+    oracle = MathOracle(timeout_s=20.0)
     yield oracle
     oracle.close()
 
@@ -32,12 +32,12 @@ def test_verdicts_in_order_with_statuses_and_shares(oracle: MathOracle) -> None:
     inputs = ["?"] * len(responses)
     verdicts, metrics = oracle.get_reward(inputs, list(responses), list(responses.values()))
     assert verdicts == [
-        Verdict(2.0, Status.CORRECT, "5"),
-        Verdict(2.0, Status.CORRECT, "1+x"),
-        Verdict(-1.0, Status.INCORRECT, "y+1"),
-        Verdict(-1.0, Status.UNPARSABLE, None, "the response gives no answer"),
+        Verdict(1.0, Status.CORRECT, "5"),
+        Verdict(1.0, Status.CORRECT, "1+x"),
+        Verdict(0.0, Status.INCORRECT, "y+1"),
+        Verdict(0.0, Status.UNPARSABLE, None, "the response gives no answer"),
         Verdict(0.0, Status.UNKNOWN, "7", "the gold answer is empty"),
-        Verdict(2.0, Status.CORRECT, "2"),
+        Verdict(1.0, Status.CORRECT, "2"),
     ]
     assert metrics["status/correct"] == 0.5
     assert metrics["status/unparsable"] == metrics["status/unknown"] == 1 / 6
@@ -60,6 +60,34 @@ def test_fast_never_guesses_and_starts_no_process() -> None:
     oracle.close()
 
 
+def test_an_audit_tells_what_the_other_presets_make_of_each_answer(oracle: MathOracle) -> None:
+    responses = [r"\boxed{1+x}", r"\boxed{2+x}", r"\boxed{7}", "it is 5"]
+    references = ["x+1", "x+1", "", "5"]
+    for preset in ("default", "fast"):
+        audited = MathOracle(conventions=PRESETS[preset], timeout_s=20.0, is_audited=True)
+        try:
+            verdicts, _ = audited.get_reward(responses, responses, references)
+        finally:
+            audited.close()
+        others = [name for name in PRESETS if name != preset]
+        right = {n: Status.INCORRECT if n == "fast" else Status.CORRECT for n in others}
+        assert dict(verdicts[0].audit) == right
+        assert dict(verdicts[1].audit) == dict.fromkeys(others, Status.INCORRECT)
+        assert dict(verdicts[2].audit) == dict.fromkeys(others, Status.UNKNOWN)
+        assert verdicts[3].audit == ()
+    unaudited, _ = oracle.get_reward(responses, responses, references)
+    assert [verdict.audit for verdict in unaudited] == [()] * 4
+
+
+def test_changed_conventions_are_compared_with_every_preset() -> None:
+    ordered = replace(PRESETS["fast"], order="ordered")
+    oracle = MathOracle(conventions=ordered, timeout_s=20.0, is_audited=True)
+    (verdict,), _ = oracle.get_reward(["?"], [r"\boxed{5}"], ["5"])
+    oracle.close()
+    assert verdict.status is Status.CORRECT
+    assert verdict.audit == tuple((name, Status.CORRECT) for name in PRESETS)
+
+
 def test_answer_tag_extraction() -> None:
     oracle = MathOracle(extraction="answer_tag", conventions=PRESETS["fast"])
     responses = ["so </think>\n<answer>5</answer>", r"so </think> \boxed{5}"]
@@ -69,7 +97,7 @@ def test_answer_tag_extraction() -> None:
 
 def test_compare_is_the_reward_against_the_reference(oracle: MathOracle) -> None:
     rewards, metrics = oracle.compare(["?"] * 2, [r"\boxed{5}", r"\boxed{6}"], ["5", "5"])
-    assert rewards == [2.0, -1.0]
+    assert rewards == [1.0, 0.0]
     assert metrics["status/correct"] == 0.5
 
 

@@ -1,3 +1,6 @@
+import re
+from dataclasses import fields
+
 import numpy as np
 import pytest
 
@@ -9,7 +12,7 @@ from understand_r1_zero.alarms import (
     check_logprob_gap,
     worst_tokens,
 )
-from understand_r1_zero.args import AlarmArgs
+from understand_r1_zero.args import AlarmArgs, Args
 from understand_r1_zero.types import Response, Status, Verdict, VersionSpan
 
 ARGS = AlarmArgs()
@@ -51,7 +54,7 @@ def test_a_healthy_step_and_an_empty_one_raise_no_alarm():
         (
             {"train/zero_variance_count": 64.0},
             "zero_variance",
-            ["--num_samples", "--temperature"],
+            ["--num_samples", "--temperature", "--correct_reward"],
         ),
         (
             {"actor/no_eos_count": 256.0},
@@ -66,9 +69,9 @@ def test_a_healthy_step_and_an_empty_one_raise_no_alarm():
         (
             {"actor/timeout": 0.04, "actor/error": 0.02},
             "grader",
-            ["4%", "2%", "--grader_timeout_s"],
+            ["4%", "2%", "--grader_timeout_s", "--preset fast"],
         ),
-        ({"actor/unknown": 0.01}, "unknown", ["1.0%", "--output_key"]),
+        ({"actor/unknown": 0.1}, "unknown", ["10%", "unknown_golds.jsonl", "--output_key"]),
         ({"train/logprob_gap_mean": 0.03}, "logprob_gap", ["0.030 nats", "--bf16", "--tis_c"]),
         (
             {"train/logprob_gap_mean": 0.03, "actor/staleness_mean": 1.0},
@@ -86,6 +89,29 @@ def test_each_fault_is_one_line_with_its_flag(
     assert "\n" not in found[kind]
     for word in words:
         assert word in found[kind]
+
+
+def test_single_unreadable_golds_and_a_step_of_nothing_else_are_not_told_twice():
+    assert alarms(HEALTHY | {"actor/unknown": 0.05}, ARGS) == {}
+    all_unknown = HEALTHY | {"actor/unknown": 1.0, "train/zero_variance_count": 64.0}
+    assert alarms(all_unknown, ARGS).keys() == {"unknown"}
+
+
+def test_the_remedies_are_flags():
+    faults = {
+        "actor/no_eos_count": 512.0,
+        "actor/unparsable": 1.0,
+        "actor/timeout": 1.0,
+        "actor/unknown": 0.5,
+        "actor/stale_dropped_count": 64.0,
+        "train/zero_variance_count": 64.0,
+        "train/logprob_gap_mean": 1.0,
+    }
+    known = {flag.name for owner in fields(Args()) for flag in fields(getattr(Args(), owner.name))}
+    lines = alarms(HEALTHY | faults, ARGS)
+    assert len(lines) == 7
+    for flag in re.findall(r"--(\w+)", " ".join(lines.values())):
+        assert flag in known
 
 
 def test_thresholds_are_the_flags():

@@ -232,6 +232,15 @@ def test_each_used_legacy_flag_is_told_once():
     assert describe(parse([])) == []
 
 
+def test_reward_flags_that_a_users_oracle_overrides_are_told():
+    flags = ["--format_reward", "0.5", "--non_stop_fixed_reward", "-1"]
+    assert describe(parse(flags)) == []
+    (line,) = describe(parse([*flags, "--oracle", "mine:Oracle"]))
+    assert (
+        line == "--format_reward changes nothing here: --oracle mine:Oracle gives its own rewards"
+    )
+
+
 def test_every_legacy_flag_has_its_reason():
     assert set(LEGACY_REASONS) == {field.name for field in fields(LegacyArgs)}
 

@@ -107,6 +107,39 @@ def test_uniform_groups_are_told_apart_by_status_not_by_reward_scale():
     }
 
 
+def test_unknown_verdicts_are_in_no_reward_and_leave_the_others_uniform():
+    unknown = response(Status.UNKNOWN)
+    groups = [
+        group(0, response(Status.CORRECT), unknown),
+        group(1, response(Status.INCORRECT), unknown),
+        group(2, unknown, unknown),
+    ]
+    assert uniform_group_counts(groups) == {
+        "train/all_zero_rewards_count": 1.0,
+        "train/all_one_rewards_count": 1.0,
+        "train/zero_variance_count": 3.0,
+    }
+    metrics = actor_metrics(groups, SAMPLING, 4)
+    assert metrics["actor/rewards"] == metrics["actor/reward_std"] == 0.5
+    assert metrics["actor/correct"] == pytest.approx(1 / 6)
+    assert actor_metrics(groups[2:], SAMPLING, 4)["actor/rewards"] == 0.0
+
+
+def test_a_length_penalty_gives_a_group_of_correct_responses_variance():
+    verdicts = [Verdict(reward, Status.CORRECT) for reward in (1.0, 0.9)]
+    responses = [replace(response(Status.CORRECT), verdict=verdict) for verdict in verdicts]
+    assert set(uniform_group_counts([group(0, *responses)]).values()) == {0.0}
+
+
+def test_disagreement_is_reported_only_where_verdicts_were_audited():
+    plain = group(0, response(Status.CORRECT))
+    assert not any(key.startswith("grader/") for key in actor_metrics([plain], SAMPLING, 4))
+    audited = Verdict(1.0, Status.CORRECT, "1", audit=(("fast", Status.INCORRECT),))
+    other = replace(response(Status.CORRECT), verdict=audited)
+    metrics = actor_metrics([plain, group(1, other)], SAMPLING, 4)
+    assert metrics["grader/disagree/fast"] == 1.0
+
+
 def test_timer_adds_pieces_of_a_phase_and_starts_anew_each_step():
     timer = Timer()
     for _ in range(2):

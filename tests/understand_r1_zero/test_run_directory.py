@@ -3,6 +3,7 @@ import json
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,10 +13,11 @@ import pytest
 from understand_r1_zero.run_directory import (
     DiskError,
     RunDirectory,
+    append_rows,
     default_path,
     disk_errors_explained,
     evaluation_name,
-    read_metrics,
+    read_rows,
     write_atomic,
 )
 from understand_r1_zero.types import Group, Problem, Response, Status, Verdict, VersionSpan
@@ -25,6 +27,9 @@ def run_python(code: str, argument: Path) -> str:
     """What a Python process of its own prints."""
     command = [sys.executable, "-c", code, str(argument)]
     return subprocess.run(command, capture_output=True, text=True).stdout
+
+
+CONVENTIONS = {"preset": "default", "order": "any"}
 
 
 def group(index: int, text: str = "so 2", spans: tuple[VersionSpan, ...] = ()) -> Group:
@@ -100,20 +105,23 @@ def test_a_row_cut_short_is_left_out_and_any_other_damage_is_named(run: RunDirec
 
 
 def test_no_metrics_file_is_no_rows(tmp_path: Path):
-    assert read_metrics(tmp_path / "metrics.jsonl") == []
+    assert read_rows(tmp_path / "metrics.jsonl") == []
 
 
 def test_truncate_after_forgets_what_the_resumed_run_repeats(run: RunDirectory):
     for step in range(4):
         run.append_metrics(step, {"a": step / 3})
-        run.write_samples(step, [group(0)])
-        run.write_evaluation(step, "math", [group(0)], {"accuracy": 1.0})
+        run.write_samples(step, [group(0)], CONVENTIONS)
+        run.write_evaluation(step, "math", [group(0)], {"accuracy": 1.0}, CONVENTIONS)
+        append_rows(run.unknown_golds, [{"step": step, "row": 3}])
     with run.metrics.open("a") as file:
         file.write('{"step":4,"a')
     (run.samples / "notes.txt").touch()
     before = run.metrics.read_text().splitlines(keepends=True)
     run.truncate_after(2)
     assert run.metrics.read_text() == "".join(before[:3])
+    assert [row["step"] for row in read_rows(run.unknown_golds)] == [0, 1, 2]
+    assert not run.grader_audit.exists()
     assert {path.name for path in run.samples.iterdir()} == {
         "notes.txt",
         *(f"step_00000{step}.jsonl" for step in range(3)),
@@ -127,7 +135,7 @@ def test_truncate_after_forgets_what_the_resumed_run_repeats(run: RunDirectory):
 
 def test_samples_hold_what_a_person_wants_to_read(run: RunDirectory):
     spans = (VersionSpan(3, 1), VersionSpan(4, 2))
-    path = run.write_samples(12, [group(1, spans=spans), group(0)])
+    path = run.write_samples(12, [group(1, spans=spans), group(0)], CONVENTIONS)
     assert path.name == "step_000012.jsonl"
     first, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert (first["problem_id"], first["problem"], first["gold"]) == ("sums:0", "1 + 1?", ["2"])
@@ -143,20 +151,39 @@ def test_samples_hold_what_a_person_wants_to_read(run: RunDirectory):
         }
     ]
     assert second["responses"][0]["version"] == [[3, 1], [4, 2]]
+    assert first["conventions"] == second["conventions"] == CONVENTIONS
+
+
+def test_samples_tell_what_an_audit_found(run: RunDirectory):
+    audited = Verdict(1.0, Status.CORRECT, answer="2", audit=(("fast", Status.INCORRECT),))
+    (response,) = group(0).responses
+    groups = [replace(group(0), responses=(replace(response, verdict=audited),))]
+    path = run.write_samples(0, groups, CONVENTIONS)
+    assert json.loads(path.read_text())["responses"][0]["presets"] == {"fast": "incorrect"}
+
+
+def test_rows_are_appended_and_no_rows_make_no_file(run: RunDirectory):
+    append_rows(run.grader_audit, [])
+    assert not run.grader_audit.exists()
+    append_rows(run.grader_audit, [{"answer": "\ud800 \u2028"}, {"answer": "2"}])
+    append_rows(run.grader_audit, [{"answer": "3"}])
+    assert [row["answer"] for row in read_rows(run.grader_audit)] == ["\ud800 \u2028", "2", "3"]
 
 
 def test_model_text_of_any_kind_can_be_written(run: RunDirectory):
     text = "é \u2028 \ud800 \x00 \n"
-    path = run.write_samples(0, [group(0, text=text)])
+    path = run.write_samples(0, [group(0, text=text)], CONVENTIONS)
     (line,) = path.read_bytes().decode("utf-8").strip("\n").split("\n")
     assert json.loads(line)["responses"][0]["text"] == text
 
 
 def test_evaluation_file(run: RunDirectory):
-    path = run.write_evaluation(20, "math", [group(1), group(0)], {"accuracy": 0.5})
+    groups = [group(1), group(0)]
+    path = run.write_evaluation(20, "math", groups, {"accuracy": 0.5}, CONVENTIONS)
     assert path == run.eval_results / "20_math.json"
     record = json.loads(path.read_text())
     assert (record["step"], record["benchmark"], record["score"]) == (20, "math", {"accuracy": 0.5})
+    assert record["conventions"] == CONVENTIONS
     assert [result["problem_id"] for result in record["results"]] == ["sums:0", "sums:1"]
 
 

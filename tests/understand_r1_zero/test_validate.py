@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from understand_r1_zero.args import RewardArgs
+from understand_r1_zero.cli import parse
+
 Refusal = Callable[..., str]
 
 
@@ -53,6 +56,19 @@ Refusal = Callable[..., str]
         ("--eval_steps 0", ["--eval_steps must be at least 1, or -1", "got 0"]),
         ("--num_samples 0", ["--num_samples must be at least 1, got 0"]),
         ("--learning_rate nan", ["--learning_rate must be at least 0, got nan"]),
+        (
+            "--overlong_buffer_tokens 64 --generate_max_length 64",
+            ["--overlong_buffer_tokens", "--generate_max_length 64, got 64", "here 12"],
+        ),
+        ("--overlong_buffer_tokens -1", ["--overlong_buffer_tokens must be at least 0, got -1"]),
+        ("--overlong_penalty -1", ["--overlong_penalty must be at least 0, got -1.0"]),
+        ("--overlong_penalty inf", ["--overlong_penalty must be a finite number, got inf"]),
+        ("--correct_reward nan", ["--correct_reward must be a finite number, got nan"]),
+        ("--format_reward -inf", ["--format_reward must be a finite number, got -inf"]),
+        (
+            "--audit_grader --oracle mine:Oracle",
+            ["--audit_grader", "--oracle math", "mine:Oracle"],
+        ),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
     ],
 )
@@ -60,6 +76,12 @@ def test_flags_that_cannot_go_together_are_refused(refusal: Refusal, argv: str, 
     message = refusal(*argv.split())
     assert "\n" not in message
     assert all(part in message for part in parts), message
+
+
+def test_any_finite_rewards_are_allowed():
+    odd = "--correct_reward -1 --incorrect_reward 2 --format_reward -3 --non_stop_fixed_reward 9"
+    args = parse([*odd.split(), "--overlong_buffer_tokens", "63", "--overlong_penalty", "0"])
+    assert args.reward == RewardArgs(-1.0, 2.0, -3.0, 9.0, 63, 0.0)
 
 
 def test_all_refusals_come_at_once(refusal: Refusal):

@@ -54,6 +54,11 @@ PRESETS = {
 (arXiv:2404.13925); `fast` and `math_verify` are the names of Oat's two verifiers."""
 
 
+def conventions_record(args: GradingArgs) -> dict[str, Any]:
+    """What is stored beside verdicts: the name of the preset, and every option in force."""
+    return {"preset": args.preset, **conventions_of(args).to_dict()}
+
+
 def conventions_of(args: GradingArgs) -> Conventions:
     """The preset that the flags name, changed by the flags that say otherwise."""
     changes: dict[str, Any] = {}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.equivalence import is_exact_match, normalise
+from understand_r1_zero.grading.exact import is_exact_match, normalise
 from understand_r1_zero.types import Status
 
 START_DEADLINE_S = 60.0

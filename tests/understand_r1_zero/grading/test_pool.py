@@ -15,10 +15,11 @@ from understand_r1_zero.grading.pool import Grade, GraderPool, grade_exactly
 from understand_r1_zero.types import Status
 
 DEFAULT = PRESETS["default"]
+LIBRARY = PRESETS["math_verify"]
 CORRECT = Grade(Status.CORRECT)
 INCORRECT = Grade(Status.INCORRECT)
 
-HANGING = ["9^{9^{9^{9}}}", "99999999!"]
+HANGING = ["9^{9^{9^{9}}}", r"\cos(9^{9^{9}})"]
 
 # Failures of the library that no text brings about reliably; the real one is in every other test.
 UNRELIABLE_LIBRARY = """
@@ -154,7 +155,7 @@ def test_a_crash_costs_one_answer() -> None:
     with GraderPool(num_workers=1, deadline_s=20) as pool:
         grades = [
             future.result()
-            for future in [pool.submit(answer, ["2x"], DEFAULT) for answer in answers]
+            for future in [pool.submit(answer, ["2x"], LIBRARY) for answer in answers]
         ]
     assert [grade.status for grade in grades[::2]] == [Status.INCORRECT] * 5
     crash, memory, recursion, printing = grades[1::2]
@@ -167,26 +168,26 @@ def test_a_crash_costs_one_answer() -> None:
 @pytest.mark.usefixtures("unreliable_library")
 def test_a_worker_killed_from_outside_costs_at_most_its_answer() -> None:
     with GraderPool(num_workers=1, deadline_s=60) as pool:
-        assert pool.submit("a+1", ["2x"], DEFAULT).result() == INCORRECT
+        assert pool.submit("a+1", ["2x"], LIBRARY).result() == INCORRECT
         [idle] = worker_processes()
         idle.kill()
         wait_until(lambda: not worker_processes())
-        assert pool.submit("a+1", ["2x"], DEFAULT).result() == INCORRECT
-        hanging = pool.submit("hang", ["2x"], DEFAULT)
+        assert pool.submit("a+1", ["2x"], LIBRARY).result() == INCORRECT
+        hanging = pool.submit("hang", ["2x"], LIBRARY)
         wait_until(hanging.running)
         time.sleep(0.2)
         [busy] = worker_processes()
         busy.kill()
         assert hanging.result().reason == "the grading process ended with exit code -9"
-        assert pool.submit("a+1", ["2x"], DEFAULT).result() == INCORRECT
+        assert pool.submit("a+1", ["2x"], LIBRARY).result() == INCORRECT
 
 
 @pytest.mark.usefixtures("unreliable_library")
 def test_close_ends_every_process_and_fails_what_is_not_graded() -> None:
     pool = GraderPool(num_workers=2, deadline_s=600)
-    futures = [pool.submit("hang", ["2x"], DEFAULT) for _ in range(4)]
+    futures = [pool.submit("hang", ["2x"], LIBRARY) for _ in range(4)]
     wait_until(lambda: sum(future.running() for future in futures) == 2)
-    cancelled = pool.submit("a+1", ["2x"], DEFAULT)
+    cancelled = pool.submit("a+1", ["2x"], LIBRARY)
     assert cancelled.cancel()
     pool.close()
     assert worker_processes() == []
@@ -194,7 +195,7 @@ def test_close_ends_every_process_and_fails_what_is_not_graded() -> None:
         with pytest.raises(RuntimeError, match="pool was closed"):
             future.result(timeout=0)
     with pytest.raises(RuntimeError, match="pool was closed"):
-        pool.submit("a+1", ["2x"], DEFAULT)
+        pool.submit("a+1", ["2x"], LIBRARY)
     pool.close()
 
 
@@ -240,7 +241,7 @@ from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.pool import GraderPool
 pool = GraderPool(num_workers=2, deadline_s=600)
 pool.submit("a+1", ["1+a"], Conventions()).result()
-stuck = pool.submit("99999999!", ["3"], Conventions())
+stuck = pool.submit("9^{9^{9^{9}}}", ["3"], Conventions())
 while not stuck.running() or len(psutil.Process().children()) < 2:
     time.sleep(0.05)
 time.sleep(0.5)
