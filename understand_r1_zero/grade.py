@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from tqdm import tqdm
@@ -25,7 +25,7 @@ from understand_r1_zero.completions import (
 from understand_r1_zero.data import require_column
 from understand_r1_zero.flags import parse_flags, refusals
 from understand_r1_zero.grade_summary import Tally, bad_row_lines, count, summary_lines
-from understand_r1_zero.grading.conventions import PRESETS, conventions_of
+from understand_r1_zero.grading.conventions import conventions_of, conventions_record
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.scoring import sample_sizes
@@ -112,9 +112,10 @@ def _grade_file(args: GradeArgs) -> int:
     num_workers = args.grader_workers or len(os.sched_getaffinity(0))
     grader = Grader(conventions_of(args.grading), num_workers, args.grader_timeout_s)
     tally = Tally(sample_sizes(found.fewest))
+    graded_by = {"extraction": args.extraction, **conventions_record(args.grading)}
     is_interrupted = False
     with (
-        VerdictFile(args.output, conventions_record(args)) as verdicts,
+        VerdictFile(args.output, graded_by) as verdicts,
         closing(grader),
         _bar(found.num_good) as bar,
     ):
@@ -142,17 +143,6 @@ def _grade_file(args: GradeArgs) -> int:
     if not tally.num_known:
         raise ValueError("no gold answer could be read; check --answer_key and --answer_extraction")
     return 0
-
-
-def conventions_record(args: GradeArgs) -> dict[str, Any]:
-    """What decides a verdict, as every line of the output holds it.
-
-    The preset with the options in which the flags depart from it, and the extraction.
-    """
-    preset = PRESETS[args.grading.preset].to_dict()
-    chosen = conventions_of(args.grading).to_dict()
-    departures = {name: value for name, value in chosen.items() if value != preset[name]}
-    return {"preset": args.grading.preset, **departures, "extraction": args.extraction}
 
 
 def _survey(args: GradeArgs, table: Table) -> Survey:

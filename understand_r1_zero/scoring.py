@@ -63,10 +63,13 @@ class BenchmarkScore:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One problem's graded responses: what became of each, its answer's class, and its score if any."""
+    """One problem's graded responses: what became of each, its answer's class, and its score.
+
+    Without labels there are no votes, without scores none by score.
+    """
 
     statuses: Sequence[Status]
-    labels: Labels
+    labels: Labels = ()
     scores: Sequence[float] = ()
 
     def split(self, size: int) -> "list[Outcome]":
@@ -90,9 +93,13 @@ def problem_statistics(outcome: Outcome, sizes: Sequence[int]) -> dict[str, floa
     A voted class is as correct as the first of its responses whose grading did not fail.
     """
     num_samples, num_correct = len(outcome.statuses), outcome.statuses.count(Status.CORRECT)
-    votes = {"maj": _majority_is_correct}
+    votes = {}
+    if outcome.labels:
+        votes["maj"] = _majority_is_correct
     if outcome.scores:
-        votes |= {"best": _best_is_correct, "weighted": _weighted_majority_is_correct}
+        votes["best"] = _best_is_correct
+    if outcome.labels and outcome.scores:
+        votes["weighted"] = _weighted_majority_is_correct
     statistics = {"accuracy": num_correct / num_samples}
     statistics |= {f"pass@{k}": pass_at_k(num_samples, num_correct, k) for k in sizes}
     for name, is_correct in votes.items():
@@ -109,14 +116,14 @@ def sample_sizes(num_samples: int) -> list[int]:
 
 
 def score(
-    groups: Sequence[Group], labels: Sequence[Labels], elapse_s: float = 0.0
+    groups: Sequence[Group], labels: Sequence[Labels] | None = None, elapse_s: float = 0.0
 ) -> BenchmarkScore:
     """Score a benchmark; every group has the same number n of responses.
 
-    `labels` are the classes of each group's answers. Each statistic is computed per problem, then
-    averaged over problems: those of `problem_statistics` for k = 1, 2, 4, ... and n, `avg@n`, the
-    same as `accuracy`, and means over the responses. Votes are left out when the oracle names no
-    answers to vote on.
+    `labels` are the classes of each group's answers; votes are left out without them, and when the
+    oracle names no answers to vote on. Each statistic is computed per problem, then averaged over
+    problems: those of `problem_statistics` for k = 1, 2, 4, ... and n, `avg@n`, the same as
+    `accuracy`, and means over the responses.
 
     A problem with an `UNKNOWN` verdict counts nowhere: nothing is known about it. Grading that
     timed out or crashed counts as not correct. The result does not depend on the groups' order.
@@ -125,7 +132,11 @@ def score(
         ValueError: no problem has a readable gold answer.
     """
     known = sorted(
-        (pair for pair in zip(groups, labels, strict=True) if not _is_unknown(pair[0])),
+        (
+            (group, own)
+            for group, own in zip(groups, labels or [()] * len(groups), strict=True)
+            if not _is_unknown(group)
+        ),
         key=lambda pair: (pair[0].problem.source, pair[0].problem.row),
     )
     if not known:
@@ -136,7 +147,7 @@ def score(
     num_samples = len(known[0][0].responses)
     assert all(len(group.responses) == num_samples for group, _ in known), "groups differ in size"
     has_votes = _names_answers([group for group, _ in known])
-    rows = [_group_statistics(group, labels, has_votes) for group, labels in known]
+    rows = [_group_statistics(group, own if has_votes else ()) for group, own in known]
     return BenchmarkScore(
         num_problems=len(known),
         num_samples=num_samples,
@@ -211,12 +222,10 @@ def bootstrap(values: np.ndarray) -> list[Estimate]:
     ]
 
 
-def _group_statistics(group: Group, labels: Labels, has_votes: bool) -> dict[str, float]:
+def _group_statistics(group: Group, labels: Labels) -> dict[str, float]:
     responses = group.responses
     statuses = [response.verdict.status for response in responses]
     found = problem_statistics(Outcome(statuses, labels), sample_sizes(len(responses)))
-    if not has_votes:
-        found = {name: value for name, value in found.items() if not name.startswith("maj@")}
     accuracy = found.pop("accuracy")
     return {
         "accuracy": accuracy,

@@ -20,7 +20,7 @@ from understand_r1_zero.__main__ import main
 from understand_r1_zero.args import Args, DataArgs, GradingArgs, OracleArgs
 from understand_r1_zero.data import load_problems
 from understand_r1_zero.flags import flags_of
-from understand_r1_zero.grade import GradeArgs, conventions_record, parse
+from understand_r1_zero.grade import GradeArgs, parse
 from understand_r1_zero.grading.conventions import PRESETS
 from understand_r1_zero.templates import load_template
 
@@ -91,9 +91,6 @@ def test_every_kind_of_file_gives_the_same_verdicts(grade, tmp_path, name, write
     assert [line["answer"] for line in verdicts] == ["5", "6", "1", None, "9", "9"]
     assert [line["gold"] for line in verdicts[::2]] == [["5"], ["7"], ["8", "9"]]
     assert [line["score"] for line in verdicts] == [0.9, 0.2, 0.3, 0.4, 0.1, 0.1]
-    assert all(
-        line["conventions"] == {"preset": "fast", "extraction": "boxed"} for line in verdicts
-    )
 
 
 def test_the_summary_holds_every_number(grade, tmp_path):
@@ -203,17 +200,21 @@ def test_a_file_whose_gold_answers_are_all_unknown_fails(grade, tmp_path):
     assert "unknown" in out
 
 
-def test_conventions_say_how_the_flags_depart_from_the_preset(tmp_path):
-    file = str(write_lines(tmp_path / "rows.jsonl", ROWS))
-    flags = ["--extraction", "boxed", "--preset", "strict"]
-    assert conventions_record(parse([file, *flags])) == {"preset": "strict", "extraction": "boxed"}
-    flags += ["--answer_order", "any", "--answer_tolerance", "0.01", "--answer_simplified", "yes"]
-    assert conventions_record(parse([file, *flags])) == {
-        "preset": "strict",
-        "order": "any",
-        "relative_tolerance": 0.01,
-        "extraction": "boxed",
-    }
+def test_every_line_holds_the_conventions(grade, tmp_path):
+    file = write_lines(tmp_path / "rows.jsonl", ROWS)
+    verdicts = grade(file, *FAST, "--answer_order", "ordered", "--answer_tolerance", "0.01")[3]
+    assert len(verdicts) == 6
+    for line in verdicts:
+        assert line["conventions"] == {
+            "extraction": "boxed",
+            "preset": "fast",
+            "mathematics": "none",
+            "order": "ordered",
+            "percent": "either",
+            "units": "optional",
+            "relative_tolerance": 0.01,
+            "simplified": False,
+        }
 
 
 def test_oats_name_of_the_preset_is_accepted(tmp_path):

@@ -162,6 +162,12 @@ def test_without_scores_no_vote_needs_them():
     assert set(problem_statistics(Outcome([RIGHT], [0]), [1])) == {"accuracy", "pass@1", "maj@1"}
 
 
+def test_without_labels_there_are_no_votes():
+    found = problem_statistics(Outcome([RIGHT], scores=[1.0]), [1])
+    assert set(found) == {"accuracy", "pass@1", "best@1"}
+    assert "maj@1" not in score_labelled([group(0, right())]).estimates
+
+
 @pytest.mark.parametrize(
     ("num_samples", "sizes"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])]
 )
