@@ -7,13 +7,18 @@ from pathlib import Path
 USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
 
   evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
+  grade      Grade anyone's completions: grade FILE --answer_key answer --response_key responses
   plots      Draw a run's plots again: plots RUN_DIRECTORY
 """
 
 
 def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
-    commands: dict[str, Callable[[Sequence[str]], int]] = {"evaluate": _evaluate, "plots": _plots}
+    commands: dict[str, Callable[[Sequence[str]], int]] = {
+        "evaluate": _evaluate,
+        "grade": _grade,
+        "plots": _plots,
+    }
     command = commands.get(argv[0]) if argv else None
     if command is None:
         print(USAGE, end="", file=sys.stderr if argv and argv[0] != "--help" else sys.stdout)
@@ -26,6 +31,12 @@ def _evaluate(argv: Sequence[str]) -> int:
     from understand_r1_zero import cli
 
     return evaluate_offline(cli.parse(argv))
+
+
+def _grade(argv: Sequence[str]) -> int:
+    from understand_r1_zero.grade import grade
+
+    return grade(argv)
 
 
 def _plots(argv: Sequence[str]) -> int:

@@ -5,27 +5,21 @@ config.toml, and the defaults. Relative paths, in a recipe too, are relative to 
 only the default model is the repository's own, wherever the program runs.
 """
 
-import contextlib
-import difflib
-import io
-import itertools
 import json
-import os
-import sys
 import time
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import Field, fields, replace
 from datetime import datetime
 from pathlib import Path
 from types import NoneType
-from typing import Any, Literal, NoReturn, get_args, get_origin
-
-import tyro
+from typing import Any, Literal, get_args, get_origin
 
 from understand_r1_zero.args import TINY_MODEL, Args, RewardArgs
+from understand_r1_zero.flags import OAT_NAMES, flags_of, parse_flags, refusals
 from understand_r1_zero.resume import find_checkpoint, refuse_changes
 from understand_r1_zero.run_directory import default_path
+from understand_r1_zero.sources import nearest
 from understand_r1_zero.validate import validate
 
 PROGRAM = "train_zero_math.py"
@@ -48,9 +42,6 @@ LEGACY_REASONS = {
 GRADED_REWARDS = ("correct_reward", "incorrect_reward", "format_reward")
 """Flags of what the rule-based oracle's verdicts are worth."""
 
-OAT_NAMES = {"verifier_version": "preset"}
-"""Flags that have another name here, by Oat's."""
-
 BF16_LOGPROB_GAP = 0.05
 """Default of --max_logprob_gap with --bf16, whose rounding alone exceeds float32's default."""
 
@@ -66,16 +57,8 @@ def parse(argv: Sequence[str]) -> Args:
     directory to continue from or empty. A refusal is printed to stderr, one line a reason, and raises
     SystemExit(2); `--help` prints and raises SystemExit(0).
     """
-    try:
-        try:
-            return _resolve(argv)
-        finally:
-            sys.stdout.flush()
-    except ValueError as error:
-        _exit(str(error))
-    except BrokenPipeError:  # `--help | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(0) from None
+    with refusals(PROGRAM):
+        return _resolve(argv)
 
 
 def describe(args: Args) -> list[str]:
@@ -126,7 +109,7 @@ def read_recipe(path: Path, base: Args) -> Args:
         raise ValueError(f"--config {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"--config {path} is no TOML: {error}") from error
-    known = {field.name: (owner, field) for owner, field in _flags()}
+    known = {field.name: (owner, field) for owner, field in flags_of(Args)}
     changes: dict[str, dict[str, Any]] = {}
     for key, value in recipe.items():
         name = key.replace("-", "_")
@@ -134,7 +117,9 @@ def read_recipe(path: Path, base: Args) -> Args:
         if isinstance(value, dict):
             raise ValueError(f"{path}: [{key}] is a table; recipes are flat, a flag a line")
         if name not in known:
-            raise ValueError(f"{path}: unknown key {key}; the nearest is {_nearest(name, known)}")
+            raise ValueError(
+                f"{path}: unknown key {key}; the nearest is {nearest(name, sorted(known))}"
+            )
         if name in NOT_IN_RECIPES:
             raise ValueError(f"{path}: {key} belongs on the command line, not in a recipe")
         owner, field = known[name]
@@ -144,8 +129,8 @@ def read_recipe(path: Path, base: Args) -> Args:
 
 
 def _resolve(argv: Sequence[str]) -> Args:
-    argv = [_with_our_name(token) for token in argv]
-    _refuse_unknown(argv)
+    if argv and not argv[0].startswith("-"):
+        raise ValueError(f"unexpected {argv[0]!r}; a recipe is given by --config {argv[0]}")
     args = _parse_flags(argv, Args())
     given = args.run
     found = find_checkpoint(given.resume, given.save_path) if given.resume else None
@@ -187,57 +172,7 @@ def _with_bundled_model(args: Args) -> Args:
 
 
 def _parse_flags(argv: Sequence[str], base: Args) -> Args:
-    """Parse with tyro; its boxed refusal of a value becomes a ValueError of one line."""
-    refusal = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(refusal):
-            return tyro.cli(
-                Args,
-                args=list(argv),
-                default=base,
-                prog=PROGRAM,
-                description=DESCRIPTION,
-                config=(tyro.conf.OmitArgPrefixes,),
-            )
-    except SystemExit as error:
-        if not error.code:
-            raise
-        raise ValueError(_first_paragraph(refusal.getvalue())) from None
-
-
-def _first_paragraph(box: str) -> str:
-    lines = [line.strip("│╭╮╰╯ ") for line in box.splitlines()][1:]
-    text = itertools.takewhile(lambda line: line and not line.startswith("─"), lines)
-    return " ".join(text) or box
-
-
-def _flags() -> Iterator[tuple[str, Field[Any]]]:
-    defaults = Args()
-    for owner in fields(Args):
-        for field in fields(getattr(defaults, owner.name)):
-            yield owner.name, field
-
-
-def _refuse_unknown(argv: Sequence[str]) -> None:
-    known = {field.name for _, field in _flags()}
-    switches = {f"no_{field.name}" for _, field in _flags() if field.type is bool}
-    if argv and not argv[0].startswith("-"):
-        raise ValueError(f"unexpected {argv[0]!r}; a recipe is given by --config {argv[0]}")
-    for token in argv:
-        flag = token.partition("=")[0]
-        name = flag[2:].replace("-", "_")
-        if flag.startswith("--") and name not in known | switches | {"help"}:
-            raise ValueError(f"unknown flag {flag}; the nearest is --{_nearest(name, known)}")
-
-
-def _with_our_name(token: str) -> str:
-    flag, equals, value = token.partition("=")
-    ours = OAT_NAMES.get(flag[2:].replace("-", "_"))
-    return f"--{ours}{equals}{value}" if flag.startswith("--") and ours else token
-
-
-def _nearest(name: str, known: Mapping[str, Any] | set[str]) -> str:
-    return difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)[0]
+    return parse_flags(Args, argv, base, PROGRAM, DESCRIPTION)
 
 
 def _checked(value: Any, field: Field[Any], place: str) -> Any:
@@ -261,9 +196,3 @@ def _toml_value(value: bool | int | float | str) -> str:
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     return str(value).lower()
-
-
-def _exit(message: str) -> NoReturn:
-    for line in message.splitlines():
-        print(f"{PROGRAM}: {line}", file=sys.stderr)
-    raise SystemExit(2)

@@ -138,7 +138,7 @@ def evaluation_lines(title: str, scores: Mapping[str, BenchmarkScore]) -> list[s
         means = average(scores)
         start = ["  average", "", _cell("accuracy", means["accuracy"]), ""]
         rows.append(start + [_cell(name, means.get(name)) for name in [*best, *rest]])
-    return _table(rows)
+    return table(rows)
 
 
 def summary_lines(
@@ -191,7 +191,7 @@ def _accuracy_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
     for benchmark in benchmarks:
         old, new = (_accuracy_cells(row, f"eval/{benchmark}/accuracy") for row in (before, after))
         rows.append([f"  {benchmark}", *old, "->", *new])
-    return _table(rows)
+    return table(rows)
 
 
 def _accuracy_cells(row: Mapping[str, Any], key: str) -> list[str]:
@@ -208,7 +208,7 @@ def _time_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
         [f"  {phase}", duration(seconds), f"{seconds / total_s:.0%}"]
         for phase, seconds in sorted(phases.items(), key=lambda item: -item[1])
     ]
-    return _table([[f"time, {num_steps} steps", duration(total_s), ""], *shares])
+    return table([[f"time, {num_steps} steps", duration(total_s), ""], *shares])
 
 
 def phase_seconds(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -232,7 +232,7 @@ def _cell(name: str, value: float | None) -> str:
     return f"{value:.0f}" if name == "response_tok_len" else f"{value:.3f}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Columns two blanks apart: the first flush left, the others flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from understand_r1_zero.sources import Table, nearest, open_benchmarks, open_training
+from understand_r1_zero.sources import nearest, open_benchmarks, open_training
+from understand_r1_zero.tables import Table, Unreadable
 from understand_r1_zero.types import Problem
 
 logger = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ def load_problems(
     name, table = open_training(source, split)
     keys = table.keys or (input_key, output_key)
     for flag, key in zip(("--input_key", "--output_key"), keys, strict=True):
-        _require_column(table, key, flag)
+        require_column(table, key, flag)
     return _read(table, f"{name}/{split}", keys, limit)
 
 
@@ -77,10 +78,12 @@ def load_benchmarks(
     return benchmarks
 
 
-def _require_column(table: Table, key: str, flag: str) -> None:
+def require_column(table: Table, key: str, flag: str) -> None:
+    """Raise ValueError, with the nearest known, unless the table has a column `key`."""
     if key not in table.columns:
         raise ValueError(
-            f"{flag} must be a column of {table.place}, which has {', '.join(table.columns)}, "
+            f"{flag} must be a column of {table.place}, which has "
+            f"{', '.join(table.columns) or 'none'}, "
             f"got {key!r}; the nearest is {nearest(key, table.columns)!r}"
         )
 
@@ -89,7 +92,7 @@ def _choose_column(table: Table, key: str, standard: str, flag: str) -> str:
     if key not in table.columns and standard in table.columns:
         logger.info("%s has no column %r (%s): reading %r", table.place, key, flag, standard)
         return standard
-    _require_column(table, key, flag)
+    require_column(table, key, flag)
     return key
 
 
@@ -98,32 +101,43 @@ def _read(table: Table, name: str, keys: tuple[str, str], limit: int) -> list[Pr
     if limit < 1:
         raise ValueError(f"--max_train and --max_eval must be at least 1, got {limit}")
     problems: list[Problem] = []
-    faults: list[str] = []
+    faults: list[tuple[int, str]] = []
     for number, row in enumerate(itertools.islice(table.rows, limit)):
         problem = _parse_row(row, name, number, keys)
         if isinstance(problem, Problem):
             problems.append(problem)
         else:
-            faults.append(f"row {number}: {problem}")
+            faults.append((number, problem))
     if faults:
-        shown = "; ".join(faults[:SHOWN_FAULTS])
-        more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
-        raise ValueError(
-            f"{table.place}: {len(faults)} of {len(faults) + len(problems)} rows cannot be used "
-            f"(counted from 0): {shown}{more}; mend or remove them"
-        )
+        found = describe_faults(table.place, faults, len(faults) + len(problems))
+        raise ValueError(f"{found}; mend or remove them")
     if not problems:
         raise ValueError(f"{table.place} has no rows")
     return problems
 
 
-def _parse_row(row: Any, name: str, number: int, keys: tuple[str, str]) -> Problem | str:
-    """The problem of one row, or what is wrong with it."""
+def describe_faults(place: str, faults: Sequence[tuple[int, str]], num_rows: int) -> str:
+    """In one line: how many of a file's rows cannot be used, and the first of them with the reason."""
+    shown = "; ".join(f"row {number}: {reason}" for number, reason in faults[:SHOWN_FAULTS])
+    more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
+    return (
+        f"{place}: {len(faults)} of {num_rows} rows cannot be used (counted from 0): {shown}{more}"
+    )
+
+
+def missing_columns(row: Any, keys: Iterable[str]) -> str:
+    """What is wrong with a row that should be an object with these columns; empty if nothing."""
+    if isinstance(row, Unreadable):
+        return row.reason
     if not isinstance(row, Mapping):
         return f"an object with columns was expected, not {type(row).__name__}"
-    for key in keys:
-        if key not in row:
-            return f"no column {key!r}"
+    return next((f"no column {key!r}" for key in keys if key not in row), "")
+
+
+def _parse_row(row: Any, name: str, number: int, keys: tuple[str, str]) -> Problem | str:
+    """The problem of one row, or what is wrong with it."""
+    if fault := missing_columns(row, keys):
+        return fault
     text, gold = (row[key] for key in keys)
     if not isinstance(text, str):
         return f"{keys[0]!r} is {type(text).__name__}, not text"

@@ -2,9 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from understand_r1_zero.args import Args
+from understand_r1_zero.grading.conventions import conventions_of
+from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.scoring import BenchmarkScore, score
 from understand_r1_zero.streaming import GroupStream, Request
 from understand_r1_zero.types import Group, Problem, Sampling
@@ -39,6 +43,9 @@ def evaluate(
 ) -> dict[str, Evaluation]:
     """Sample and score every benchmark.
 
+    Answers of one problem are grouped for the vote by equivalence, as each problem finishes; with
+    one response a problem there is nothing to compare, and no grading process is started.
+
     Args:
         args: the flags; `--eval_*` say how problems are sampled.
         benchmarks: problems by benchmark name.
@@ -52,14 +59,26 @@ def evaluate(
     requests = [Request(index, problem, sampling) for index, problem in enumerate(problems)]
     ask = stream.together if args.run.deterministic else stream.stream
     finished: dict[str, dict[int, Group]] = {name: {} for name in benchmarks}
+    labels: dict[int, Future[list[int | None]]] = {}
     elapse_s = dict.fromkeys(benchmarks, 0.0)
-    for done, group in enumerate(ask(requests), start=1):
-        name = names[group.index]
-        finished[name][group.index] = group
-        elapse_s[name] = time.perf_counter() - start_s
-        on_progress("evaluate", done, len(requests))
-    evaluations = {}
-    for name, by_index in finished.items():
-        groups = [by_index[index] for index in sorted(by_index)]
-        evaluations[name] = Evaluation(groups, score(groups, elapse_s=elapse_s[name]))
+    num_workers, deadline_s = args.oracle.grader_workers, args.oracle.grader_timeout_s
+    grader = Grader(conventions_of(args.grading), num_workers, deadline_s)
+    with ThreadPoolExecutor(num_workers, "vote") as threads, closing(grader):
+        for done, group in enumerate(ask(requests), start=1):
+            name = names[group.index]
+            finished[name][group.index] = group
+            labels[group.index] = threads.submit(_label, grader, group)
+            elapse_s[name] = time.perf_counter() - start_s
+            on_progress("evaluate", done, len(requests))
+        evaluations = {}
+        for name, by_index in finished.items():
+            groups = [by_index[index] for index in sorted(by_index)]
+            found = [labels[group.index].result() for group in groups]
+            evaluations[name] = Evaluation(groups, score(groups, found, elapse_s[name]))
     return evaluations
+
+
+def _label(grader: Grader, group: Group) -> list[int | None]:
+    verdicts = [response.verdict for response in group.responses]
+    answers = [verdict.answer for verdict in verdicts]
+    return grader.label(answers, [verdict.status for verdict in verdicts])

@@ -1,4 +1,7 @@
-"""Evaluation statistics of one benchmark from its graded groups, with bootstrap intervals."""
+"""Statistics of graded responses, with bootstrap intervals: of one problem, and of benchmarks.
+
+The evaluator, in training and offline, and the command `grade` share them.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,11 +10,13 @@ from math import comb
 import numpy as np
 
 from understand_r1_zero.types import Group, Response, Status
+from understand_r1_zero.voting import Labels, best_of, majority, weighted_majority
 
 NUM_RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)
 """Percentiles of the resampled means: a 95% interval."""
 _BOOTSTRAP_SEED = 0
+_DRAWS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,7 @@ class Estimate:
 class BenchmarkScore:
     """One benchmark at one policy version.
 
-    `estimates` holds `accuracy`, `score` (mean reward), `avg@n`, `pass@k`, `maj@n`,
+    `estimates` holds `accuracy`, `score` (mean reward), `avg@n`, `pass@k`, `maj@k`,
     `response_tok_len`, `truncated` and `unparsable`; `num_unknown` problems have a gold answer
     that could not be read and are left out of all of them.
     """
@@ -56,14 +61,69 @@ class BenchmarkScore:
         return metrics
 
 
-def score(groups: Sequence[Group], elapse_s: float = 0.0) -> BenchmarkScore:
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One problem's graded responses: what became of each, its answer's class, and its score.
+
+    Without labels there are no votes, without scores none by score.
+    """
+
+    statuses: Sequence[Status]
+    labels: Labels = ()
+    scores: Sequence[float] = ()
+
+    def split(self, size: int) -> "list[Outcome]":
+        """Runs of `size` responses in order; what is left over is dropped."""
+        starts = range(0, len(self.statuses) - size + 1, size)
+        parts = [slice(start, start + size) for start in starts]
+        return [
+            Outcome(self.statuses[part], self.labels[part], self.scores[part]) for part in parts
+        ]
+
+
+def problem_statistics(outcome: Outcome, sizes: Sequence[int]) -> dict[str, float]:
+    """`accuracy`, and for every k of `sizes`, none above the n responses, what k of them achieve.
+
+    - `accuracy` = `pass@1`: the share of correct responses.
+    - `pass@k`: `pass_at_k`.
+    - `maj@k`: whether the majority's answer is correct; with scores also `best@k`, whether the
+      response with the highest score is, and `weighted@k`, the answer with the highest sum of scores.
+      For k < n each is the mean over the n // k runs of k responses in order, which is unbiased.
+
+    A voted class is as correct as the first of its responses whose grading did not fail.
+    """
+    num_samples, num_correct = len(outcome.statuses), outcome.statuses.count(Status.CORRECT)
+    votes = {}
+    if outcome.labels:
+        votes["maj"] = _majority_is_correct
+    if outcome.scores:
+        votes["best"] = _best_is_correct
+    if outcome.labels and outcome.scores:
+        votes["weighted"] = _weighted_majority_is_correct
+    statistics = {"accuracy": num_correct / num_samples}
+    statistics |= {f"pass@{k}": pass_at_k(num_samples, num_correct, k) for k in sizes}
+    for name, is_correct in votes.items():
+        for k in sizes:
+            parts = outcome.split(k)
+            statistics[f"{name}@{k}"] = sum(map(is_correct, parts)) / len(parts)
+    return statistics
+
+
+def sample_sizes(num_samples: int) -> list[int]:
+    """The k of pass@k and the votes: 1, 2, 4, ... below n, and n itself."""
+    powers = [2**i for i in range(num_samples.bit_length())]
+    return sorted({k for k in powers if k < num_samples} | {num_samples})
+
+
+def score(
+    groups: Sequence[Group], labels: Sequence[Labels] | None = None, elapse_s: float = 0.0
+) -> BenchmarkScore:
     """Score a benchmark; every group has the same number n of responses.
 
-    Each statistic is computed per problem, then averaged over problems:
-
-    - `accuracy` = `avg@n` = `pass@1`: share of the problem's responses that are correct.
-    - `pass@k` for k = 1, 2, 4, ... and n: `pass_at_k`.
-    - `maj@n`: `majority_is_correct`; left out when the oracle names no answers to vote on.
+    `labels` are the classes of each group's answers; votes are left out without them, and when the
+    oracle names no answers to vote on. Each statistic is computed per problem, then averaged over
+    problems: those of `problem_statistics` for k = 1, 2, 4, ... and n, `avg@n`, the same as
+    `accuracy`, and means over the responses.
 
     A problem with an `UNKNOWN` verdict counts nowhere: nothing is known about it. Grading that
     timed out or crashed counts as not correct. The result does not depend on the groups' order.
@@ -72,24 +132,28 @@ def score(groups: Sequence[Group], elapse_s: float = 0.0) -> BenchmarkScore:
         ValueError: no problem has a readable gold answer.
     """
     known = sorted(
-        (group for group in groups if not _is_unknown(group)),
-        key=lambda group: (group.problem.source, group.problem.row),
+        (
+            (group, own)
+            for group, own in zip(groups, labels or [()] * len(groups), strict=True)
+            if not _is_unknown(group)
+        ),
+        key=lambda pair: (pair[0].problem.source, pair[0].problem.row),
     )
     if not known:
         source = groups[0].problem.source if groups else "the benchmark"
         raise ValueError(
             f"no gold answer of {source} could be read; check --eval_output_key and the answers"
         )
-    num_samples = len(known[0].responses)
-    assert all(len(group.responses) == num_samples for group in known), "groups differ in size"
-    statistics = _per_problem(known, num_samples)
-    intervals = bootstrap(np.stack(list(statistics.values()), axis=1))
+    num_samples = len(known[0][0].responses)
+    assert all(len(group.responses) == num_samples for group, _ in known), "groups differ in size"
+    has_votes = _names_answers([group for group, _ in known])
+    rows = [_group_statistics(group, own if has_votes else ()) for group, own in known]
     return BenchmarkScore(
         num_problems=len(known),
         num_samples=num_samples,
         num_unknown=len(groups) - len(known),
         elapse_s=elapse_s,
-        estimates=dict(zip(statistics, intervals, strict=True)),
+        estimates=estimates(list(rows[0]), np.array([list(row.values()) for row in rows])),
     )
 
 
@@ -126,37 +190,9 @@ def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
     return 1.0 - comb(num_samples - num_correct, k) / comb(num_samples, k)
 
 
-def majority_is_correct(responses: Sequence[Response]) -> bool:
-    """Whether the answer that most responses give is correct (self-consistency).
-
-    Answers are one when they are equal after `normalise_answer`; of equally frequent answers the
-    one given first wins. A response without an answer has no vote, unless no response has an answer.
-    The winner is correct when any response that gave it is: one of them may have timed out.
-
-    Source: Wang et al. 2023, arXiv:2203.11171.
-    """
-    votes: dict[str, int] = {}
-    for response in responses:
-        if response.verdict.answer is not None:
-            answer = normalise_answer(response.verdict.answer)
-            votes[answer] = votes.get(answer, 0) + 1
-    if not votes:
-        return any(_is_correct(response) for response in responses)
-    winner = max(votes, key=lambda answer: votes[answer])
-    return any(
-        _is_correct(response)
-        for response in responses
-        if response.verdict.answer is not None
-        and normalise_answer(response.verdict.answer) == winner
-    )
-
-
-def normalise_answer(answer: str) -> str:
-    r"""Drop what never distinguishes two answers as strings: white space, `$`, a final full stop.
-
-    Equal values written differently (`1/2`, `\frac12`) stay apart.
-    """
-    return "".join(answer.split()).strip("$").removesuffix(".").strip("$")
+def estimates(names: Sequence[str], values: np.ndarray) -> dict[str, Estimate]:
+    """The `bootstrap` of float64 (P, M) by the names of its M columns."""
+    return dict(zip(names, bootstrap(values), strict=True))
 
 
 def bootstrap(values: np.ndarray) -> list[Estimate]:
@@ -169,11 +205,16 @@ def bootstrap(values: np.ndarray) -> list[Estimate]:
     """
     num_problems = len(values)
     rng = np.random.default_rng(_BOOTSTRAP_SEED)
-    drawn = rng.integers(num_problems, size=(NUM_RESAMPLES, num_problems))
-    # How often each problem was drawn, (R, P): means of all columns are then one matrix product.
-    offsets = num_problems * np.arange(NUM_RESAMPLES)[:, None]
-    counts = np.bincount((drawn + offsets).ravel(), minlength=NUM_RESAMPLES * num_problems)
-    means = counts.reshape(NUM_RESAMPLES, num_problems) @ values / num_problems
+    means = np.empty((NUM_RESAMPLES, values.shape[1]))
+    at_once = max(_DRAWS_AT_ONCE // num_problems, 1)
+    for start in range(0, NUM_RESAMPLES, at_once):
+        num_resamples = min(at_once, NUM_RESAMPLES - start)
+        drawn = rng.integers(num_problems, size=(num_resamples, num_problems))
+        # How often each problem was drawn, (R, P): means of all columns are then one matrix product.
+        offsets = num_problems * np.arange(num_resamples)[:, None]
+        counts = np.bincount((drawn + offsets).ravel(), minlength=num_resamples * num_problems)
+        sums = counts.reshape(num_resamples, num_problems) @ values
+        means[start : start + num_resamples] = sums / num_problems
     low, high = np.percentile(means, INTERVAL, axis=0)
     return [
         Estimate(float(mean), float(lower), float(upper))
@@ -181,36 +222,43 @@ def bootstrap(values: np.ndarray) -> list[Estimate]:
     ]
 
 
-def _per_problem(groups: Sequence[Group], num_samples: int) -> dict[str, np.ndarray]:
-    """Each statistic as float64 (P,), one value a problem."""
-    num_correct = [sum(map(_is_correct, group.responses)) for group in groups]
-    correct_share = np.array(num_correct, dtype=np.float64) / num_samples
-    statistics = {
-        "accuracy": correct_share,
-        "score": np.array([group.rewards.mean() for group in groups]),
-        f"avg@{num_samples}": correct_share,
+def _group_statistics(group: Group, labels: Labels) -> dict[str, float]:
+    responses = group.responses
+    statuses = [response.verdict.status for response in responses]
+    found = problem_statistics(Outcome(statuses, labels), sample_sizes(len(responses)))
+    accuracy = found.pop("accuracy")
+    return {
+        "accuracy": accuracy,
+        "score": float(group.rewards.mean()),
+        f"avg@{len(responses)}": accuracy,
+        **found,
+        "response_tok_len": float(np.mean([len(response.token_ids) for response in responses])),
+        "truncated": float(np.mean([response.is_truncated for response in responses])),
+        "unparsable": statuses.count(Status.UNPARSABLE) / len(responses),
     }
-    for k in _pass_sizes(num_samples):
-        statistics[f"pass@{k}"] = np.array([pass_at_k(num_samples, c, k) for c in num_correct])
-    if _names_answers(groups):
-        majority = [majority_is_correct(group.responses) for group in groups]
-        statistics[f"maj@{num_samples}"] = np.array(majority, dtype=np.float64)
-    statistics["response_tok_len"] = np.array(
-        [np.mean([len(response.token_ids) for response in group.responses]) for group in groups]
-    )
-    statistics["truncated"] = np.array(
-        [np.mean([response.is_truncated for response in group.responses]) for group in groups]
-    )
-    statistics["unparsable"] = np.array(
-        [np.mean([_is_unparsable(response) for response in group.responses]) for group in groups]
-    )
-    return statistics
 
 
-def _pass_sizes(num_samples: int) -> list[int]:
-    """1, 2, 4, ... below n, and n itself."""
-    powers = [2**i for i in range(num_samples.bit_length())]
-    return sorted({k for k in powers if k < num_samples} | {num_samples})
+def _majority_is_correct(outcome: Outcome) -> bool:
+    return _is_class_correct(majority(outcome.labels), outcome)
+
+
+def _weighted_majority_is_correct(outcome: Outcome) -> bool:
+    return _is_class_correct(weighted_majority(outcome.labels, outcome.scores), outcome)
+
+
+def _best_is_correct(outcome: Outcome) -> bool:
+    return outcome.statuses[best_of(outcome.scores)] is Status.CORRECT
+
+
+def _is_class_correct(label: int | None, outcome: Outcome) -> bool:
+    if label is None:
+        return False
+    graded = (
+        status
+        for status, own in zip(outcome.statuses, outcome.labels, strict=True)
+        if own == label and status in (Status.CORRECT, Status.INCORRECT)
+    )
+    return next(graded, None) is Status.CORRECT
 
 
 def _names_answers(groups: Sequence[Group]) -> bool:
@@ -225,10 +273,6 @@ def _names_answers(groups: Sequence[Group]) -> bool:
 
 def _is_correct(response: Response) -> bool:
     return response.verdict.status is Status.CORRECT
-
-
-def _is_unparsable(response: Response) -> bool:
-    return response.verdict.status is Status.UNPARSABLE
 
 
 def _is_unknown(group: Group) -> bool:

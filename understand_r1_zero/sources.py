@@ -1,13 +1,14 @@
 """Where problems come from: folders, files, the Hugging Face hub, reasoning-gym, read as tables."""
 
 import difflib
-import json
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from understand_r1_zero.tables import FILE_SUFFIXES, Table, open_file
 
 logger = logging.getLogger(__name__)
 
@@ -16,21 +17,7 @@ TRAINING_SEED = 0
 BENCHMARK_SEED = 1_000_000_000
 """reasoning-gym draws row i from `seed + i`, so close seeds repeat each other's problems."""
 
-FILE_SUFFIXES = (".jsonl", ".json", ".parquet")
 HUB_ID = re.compile(r"(?:(?P<config>[\w.-]+)@)?(?P<name>[\w-][\w.-]*(?:/[\w.-]+)?)")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Rows to read once, in order; `place` says where they are, for errors.
-
-    `keys`, where set, are the columns of problem and answer whatever the flags say.
-    """
-
-    place: str
-    columns: tuple[str, ...]
-    rows: Iterable[Any] = field(repr=False)
-    keys: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -111,7 +98,7 @@ def open_source(source: str, default_seed: int) -> Source:
     if path.is_dir():
         return _open_folder(path)
     if path.suffix in FILE_SUFFIXES and path.is_file():
-        return Source(path.stem, {"": _open_file(path)})
+        return Source(path.stem, {"": open_file(path)})
     hub = HUB_ID.fullmatch(source)
     if path.exists() or path.suffix in FILE_SUFFIXES or hub is None:
         raise ValueError(
@@ -119,49 +106,6 @@ def open_source(source: str, default_seed: int) -> Source:
             f"that exists, a hub id (NAME or CONFIG@NAME) or {PROCEDURAL}NAME, got {source!r}"
         )
     return _open_hub(hub["name"], hub["config"])
-
-
-def _open_file(path: Path) -> Table:
-    place = str(path)
-    if path.suffix == ".parquet":
-        import pyarrow.parquet
-
-        table = pyarrow.parquet.read_table(path)
-        batches = table.to_batches(max_chunksize=1024)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        return Table(place, tuple(table.column_names), rows)
-    text = path.read_text(encoding="utf-8-sig")
-    rows = _parse_lines(text, place) if path.suffix == ".jsonl" else _parse_json(text, place)
-    if not rows:
-        raise ValueError(f"{place} has no rows")
-    columns = tuple(rows[0]) if isinstance(rows[0], dict) else ()
-    return Table(place, columns, rows)
-
-
-def _parse_json(text: str, place: str) -> list[Any]:
-    """A list of rows, `{"data": [...]}`, or, as some data are published, one object a line."""
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
-            return _parse_lines(text, place)
-        raise ValueError(f"{place} is not JSON: {error}") from error
-    rows = value["data"] if isinstance(value, dict) and "data" in value else value
-    if not isinstance(rows, list):
-        raise ValueError(f'{place} must hold a list of rows or {{"data": [...]}}')
-    return rows
-
-
-def _parse_lines(text: str, place: str) -> list[Any]:
-    rows = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{place}, line {number} is not JSON: {error.msg}") from error
-    return rows
 
 
 def _is_saved(path: Path) -> bool:

@@ -16,6 +16,7 @@ from understand_r1_zero.evaluate import evaluation_sampling
 from understand_r1_zero.metrics import actor_metrics
 from understand_r1_zero.scoring import score
 from understand_r1_zero.types import Problem, Status, Verdict, VersionSpan
+from understand_r1_zero.voting import class_labels
 
 MAX_TOKENS = Args().sampling.generate_max_length
 TEXTS = {
@@ -120,7 +121,8 @@ def test_accuracy_stays_accuracy_whatever_the_rewards(name: str):
         ["wrong", "no answer", "wrong", "truncated"],
     )
     groups = [graded(args, each, row=row) for row, each in enumerate(kinds)]
-    found = score(groups).to_dict()
+    answers = [[each.verdict.answer for each in group.responses] for group in groups]
+    found = score(groups, [class_labels(each, str.__eq__) for each in answers]).to_dict()
     expected = {
         "accuracy": 3 / 12,
         "avg@4": 3 / 12,

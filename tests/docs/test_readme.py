@@ -2,7 +2,6 @@
 
 import re
 import shlex
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,6 +9,9 @@ import pytest
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args, OracleArgs
 from understand_r1_zero.cli import parse, to_toml
+from understand_r1_zero.flags import flags_of
+from understand_r1_zero.grade import GradeArgs
+from understand_r1_zero.grade import parse as parse_grade
 from understand_r1_zero.templates import Template, load_template
 from understand_r1_zero.types import Status
 
@@ -65,10 +67,11 @@ def prose(document):
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
-    """A current directory with the examples and a run of 20 steps, as the command lines expect."""
+    """A current directory with examples, a run of 20 steps and samples, as the command lines expect."""
     (tmp_path / "examples").symlink_to(REPOSITORY / "examples")
     (tmp_path / "runs" / "first" / "checkpoints" / "step_20").mkdir(parents=True)
     (tmp_path / "runs" / "first" / "config.toml").write_text(to_toml(parse([])))
+    (tmp_path / "samples.jsonl").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -88,6 +91,8 @@ def test_other_commands_parse(workplace, argv):
     command, *rest = argv
     if command == "evaluate":
         parse(rest)
+    elif command == "grade":
+        parse_grade(rest)
     else:
         assert command == "plots"
         assert [Path(path).is_dir() for path in rest] == [True]
@@ -136,8 +141,7 @@ def test_named_files_exist(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_named_flags_exist(document):
-    known = {field.name for owner in fields(Args) for field in fields(getattr(Args(), owner.name))}
-    known |= {"help"}
+    known = {field.name for kind in (Args, GradeArgs) for _, field in flags_of(kind)} | {"help"}
     named = re.findall(r"`(--[a-zA-Z][\w-]*)", prose(document))
     unknown = [
         flag

@@ -113,6 +113,12 @@ def test_rows_at_fault_are_named_and_counted(tmp_path):
     )
 
 
+def test_lines_that_are_not_json_are_rows_at_fault(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{oops\n\n{"problem": "1?", "answer": "1"}\n5\n')
+    with pytest.raises(ValueError, match=r"2 of 3 .* row 0: line 1 is not JSON: .*; row 2: an obj"):
+        load_problems(str(tmp_path / "a.jsonl"), "train", "problem", "answer", 100)
+
+
 def test_rows_at_fault_of_a_split_are_named_with_it(tmp_path):
     split = datasets.Dataset.from_list([{"problem": "1?", "answer": ""}])
     datasets.DatasetDict({"aime": split}).save_to_disk(tmp_path / "suite")

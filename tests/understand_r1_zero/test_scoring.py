@@ -4,17 +4,21 @@ import time
 import numpy as np
 import pytest
 
+from understand_r1_zero import scoring
 from understand_r1_zero.scoring import (
+    BenchmarkScore,
     Estimate,
+    Outcome,
     average,
     bootstrap,
     evaluation_metrics,
-    majority_is_correct,
-    normalise_answer,
     pass_at_k,
-    score,
+    problem_statistics,
+    sample_sizes,
 )
+from understand_r1_zero.scoring import score as score_labelled
 from understand_r1_zero.types import Group, Problem, Response, Status, Verdict, VersionSpan
+from understand_r1_zero.voting import class_labels
 
 
 def response(status: Status, answer: str | None = None, num_tokens: int = 3) -> Response:
@@ -39,6 +43,15 @@ def wrong(answer: str | None = "2") -> Response:
 def group(row: int, *responses: Response) -> Group:
     problem = Problem("math", row, "?", ("1",))
     return Group(row, problem, "?", np.zeros(1, dtype=np.int32), responses, 0.0, 0.0)
+
+
+def score(groups: list[Group], elapse_s: float = 0.0) -> BenchmarkScore:
+    """The score with answers told apart by their texts."""
+    labels = [
+        class_labels([each.verdict.answer for each in group.responses], str.__eq__)
+        for group in groups
+    ]
+    return score_labelled(groups, labels, elapse_s)
 
 
 def test_pass_at_k_is_the_share_of_draws_with_a_correct_one():
@@ -93,35 +106,79 @@ def test_score_does_not_depend_on_the_order_groups_finish_in():
     assert score(groups).to_dict() == score(groups[::-1]).to_dict()
 
 
+RIGHT, WRONG, SILENT, LATE = (
+    Status.CORRECT,
+    Status.INCORRECT,
+    Status.UNPARSABLE,
+    Status.TIMEOUT,
+)
+
+
 @pytest.mark.parametrize(
-    ("responses", "expected"),
+    ("statuses", "labels", "expected"),
     [
-        ([right(), right(), wrong()], True),
-        ([wrong(), right(), wrong()], False),
+        ([RIGHT, RIGHT, WRONG], [0, 0, 1], True),
+        ([WRONG, RIGHT, WRONG], [0, 1, 0], False),
         # A tie goes to the answer given first.
-        ([right(), wrong()], True),
-        ([wrong(), right()], False),
+        ([RIGHT, WRONG], [0, 1], True),
+        ([WRONG, RIGHT], [0, 1], False),
         # No answer, no vote, however many there are.
-        ([response(Status.UNPARSABLE), response(Status.UNPARSABLE), right()], True),
-        ([response(Status.UNPARSABLE)] * 2, False),
-        # The same answer, written the same but for blanks and dollars, is one answer.
-        ([wrong("3"), right("$1 $"), right(" 1.")], True),
+        ([SILENT, SILENT, RIGHT], [None, None, 0], True),
+        ([SILENT, SILENT], [None, None], False),
         # One of the winners timed out in the grader.
-        ([response(Status.TIMEOUT, "1"), right(), wrong()], True),
+        ([LATE, RIGHT, WRONG], [0, 0, 1], True),
+        ([LATE, LATE, RIGHT], [0, 0, 1], False),
+        # A class is judged by its first answer, the one that the others were compared with.
+        ([WRONG, RIGHT, RIGHT], [0, 0, 0], False),
     ],
 )
-def test_majority(responses: list[Response], expected: bool):
-    assert majority_is_correct(responses) is expected
+def test_majority(statuses: list[Status], labels: list[int | None], expected: bool):
+    size = len(statuses)
+    assert problem_statistics(Outcome(statuses, labels), [size])[f"maj@{size}"] == expected
+
+
+def test_votes_by_score():
+    outcome = Outcome([RIGHT, WRONG, WRONG, SILENT], [0, 1, 1, None], [0.6, 0.5, 0.5, 0.1])
+    found = problem_statistics(outcome, [4])
+    assert found == {"accuracy": 0.25, "pass@4": 1, "maj@4": 0, "best@4": 1, "weighted@4": 0}
+    outcome = Outcome([RIGHT, WRONG, WRONG, SILENT], [0, 1, 1, None], [0.6, 0.2, 0.3, 0.9])
+    found = problem_statistics(outcome, [4])
+    assert (found["best@4"], found["weighted@4"]) == (0, 1)
+
+
+def test_a_vote_of_fewer_is_the_mean_over_runs_of_responses():
+    statuses = [RIGHT, RIGHT, WRONG, RIGHT, WRONG, WRONG, RIGHT]
+    outcome = Outcome(statuses, [0, 0, 1, 0, 1, 1, 0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    found = problem_statistics(outcome, [1, 2, 3])
+    assert found["maj@1"] == found["best@1"] == found["weighted@1"] == 4 / 7
+    # (right, right), (wrong, right), (wrong, wrong): the last one is left over.
+    assert found["maj@2"] == pytest.approx(1 / 3)
+    assert found["best@2"] == found["weighted@2"] == pytest.approx(2 / 3)
+    # (right, right, wrong), (right, wrong, wrong).
+    assert (found["maj@3"], found["best@3"]) == (0.5, 0.0)
+
+
+def test_without_scores_no_vote_needs_them():
+    assert set(problem_statistics(Outcome([RIGHT], [0]), [1])) == {"accuracy", "pass@1", "maj@1"}
+
+
+def test_without_labels_there_are_no_votes():
+    found = problem_statistics(Outcome([RIGHT], scores=[1.0]), [1])
+    assert set(found) == {"accuracy", "pass@1", "best@1"}
+    assert "maj@1" not in score_labelled([group(0, right())]).estimates
+
+
+@pytest.mark.parametrize(
+    ("num_samples", "sizes"), [(1, [1]), (2, [1, 2]), (6, [1, 2, 4, 6]), (8, [1, 2, 4, 8])]
+)
+def test_sizes_are_powers_of_two_and_all(num_samples: int, sizes: list[int]):
+    assert sample_sizes(num_samples) == sizes
 
 
 def test_majority_is_left_out_when_the_oracle_names_no_answers():
     estimates = score([group(0, right(None), wrong(None))]).estimates
-    assert "maj@2" not in estimates and "pass@2" in estimates
-
-
-def test_different_writings_stay_apart():
-    assert normalise_answer(r"\frac12") != normalise_answer("1/2")
-    assert normalise_answer("$ 1,\n2 $.") == "1,2"
+    assert not [name for name in estimates if name.startswith("maj@")]
+    assert "pass@2" in estimates
 
 
 def test_bootstrap_matches_the_normal_approximation():
@@ -141,6 +198,13 @@ def test_bootstrap_matches_a_plain_loop_over_resamples():
     for column, estimate in enumerate(bootstrap(values)):
         low, high = np.percentile(means[:, column], (2.5, 97.5))
         assert estimate.low == pytest.approx(low) and estimate.high == pytest.approx(high)
+
+
+def test_bootstrap_in_parts_draws_the_same(monkeypatch: pytest.MonkeyPatch):
+    values = np.random.default_rng(3).normal(size=(17, 2))
+    whole = bootstrap(values)
+    monkeypatch.setattr(scoring, "_DRAWS_AT_ONCE", 50)
+    assert bootstrap(values) == whole
 
 
 def test_bootstrap_of_a_constant_has_no_width():

@@ -144,22 +144,6 @@ def test_sources_that_cannot_be_read_say_why(source, message):
         open_source(source, 0)
 
 
-@pytest.mark.parametrize(
-    ("name", "text", "message"),
-    [
-        ("a.jsonl", '{"problem": 1}\n\n{oops\n', "line 3 is not JSON"),
-        ("a.json", "[1, ", "is not JSON"),
-        ("a.json", '{"rows": []}', "list of rows"),
-        ("a.json", "[]", "has no rows"),
-        ("a.jsonl", "\n", "has no rows"),
-    ],
-)
-def test_broken_files_say_where(name, text, message, tmp_path):
-    (tmp_path / name).write_text(text)
-    with pytest.raises(ValueError, match=message):
-        open_source(str(tmp_path / name), 0)
-
-
 def test_a_hub_id_without_a_network_is_refused_in_one_line():
     code = "from understand_r1_zero.sources import open_source; open_source('main@some/thing', 0)"
     done = subprocess.run(
