@@ -13,7 +13,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from understand_r1_zero.grading.conventions import PRESETS
-from understand_r1_zero.grading.equivalence import normalise
+from understand_r1_zero.grading.exact import normalise
 from understand_r1_zero.grading.pool import Grade, GraderPool
 from understand_r1_zero.types import Status
 

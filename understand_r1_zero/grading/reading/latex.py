@@ -242,6 +242,8 @@ def _end_of_thousands(tokens: Sequence[Token], start: int) -> int:
         if end > start + 1:
             is_first = separator.text == tokens[start + 1].text
             is_separator = is_first and "." not in tokens[end - 1].text
+        if separator.text == " " and tokens[end + 2 : end + 3] == [Token(Kind.OTHER, "/")]:
+            break  # the mixed number `2 106/108`
         if not (is_separator and group.kind is Kind.NUMBER and _THREE_DIGITS.fullmatch(group.text)):
             break
         end += 2
