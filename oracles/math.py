@@ -3,12 +3,12 @@
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import Future
 
 from understand_r1_zero.grading.audit import other_presets
 from understand_r1_zero.grading.conventions import PRESETS, Conventions
 from understand_r1_zero.grading.extraction import extraction_by_name
-from understand_r1_zero.grading.pool import Grade, GraderPool, grade_exactly
+from understand_r1_zero.grading.grader import Grader
+from understand_r1_zero.grading.pool import Grade
 from understand_r1_zero.types import Status, Verdict
 
 
@@ -32,8 +32,8 @@ class MathOracle:
         self._extract = extraction_by_name(extraction)
         self._conventions = conventions
         self._others = other_presets(conventions) if is_audited else {}
-        is_exact = all(each.mathematics == "none" for each in (conventions, *self._others.values()))
-        self._pool = None if is_exact else GraderPool(num_workers, timeout_s)
+        self._grader = Grader(conventions, num_workers, timeout_s)
+        self._grader.start()
 
     def get_reward(
         self,
@@ -53,7 +53,7 @@ class MathOracle:
         golds = [(gold,) if isinstance(gold, str) else gold for gold in references]
         asked = list(zip(answers, golds, strict=True))
         futures = [
-            [self._grade(answer, gold, conventions) for answer, gold in asked]
+            [self._grader.grade(answer, gold, conventions) for answer, gold in asked]
             for conventions in (self._conventions, *self._others.values())
         ]
         try:
@@ -85,22 +85,7 @@ class MathOracle:
 
     def close(self) -> None:
         """End the grading processes."""
-        if self._pool is not None:
-            self._pool.close()
-
-    def _grade(
-        self, answer: str | None, golds: Sequence[str], conventions: Conventions
-    ) -> Future[Grade]:
-        if answer is not None and self._pool is not None:
-            return self._pool.submit(answer, golds, conventions)
-        grade = Grade(Status.UNPARSABLE, "the response gives no answer")
-        if answer is not None:
-            decided = grade_exactly(answer, golds, conventions)
-            assert decided is not None, "without mathematics the exact path decides everything"
-            grade = decided
-        future: Future[Grade] = Future()
-        future.set_result(grade)
-        return future
+        self._grader.close()
 
     def _verdict(self, answer: str | None, grade: Grade, others: Sequence[Grade]) -> Verdict:
         """`others` are the grades under the other presets; without an answer there is no audit."""

@@ -184,7 +184,7 @@ def test_unknown_gold_answers_are_named_and_left_out(grade, tmp_path):
         write_lines(tmp_path / "rows.jsonl", rows), "--extraction", "boxed"
     )
     assert status == 0
-    assert [line["status"] for line in verdicts[-2:]] == ["unknown", "unparsable"]
+    assert [line["status"] for line in verdicts[-2:]] == ["unknown", "unknown"]
     assert "frac" in verdicts[-2]["reason"]
     assert "cannot be read: 1 of 4 rows (counted from 0), left out of all means\n  row 3\n" in out
     assert "mean over 3 rows" in out

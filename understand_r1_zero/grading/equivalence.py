@@ -9,10 +9,16 @@ SymPy evaluates text that a model wrote, which may take for ever or all memory: 
 worker (worker.py) may call `is_equivalent`.
 """
 
+import contextlib
+from typing import TYPE_CHECKING
+
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.exact import is_exact_match
+from understand_r1_zero.grading.exact import is_exact_match, is_plain_number
 from understand_r1_zero.grading.reading.latex import Unreadable
 from understand_r1_zero.grading.reading.words import chosen, plain_words
+
+if TYPE_CHECKING:
+    from understand_r1_zero.grading.reading.forms import Form
 
 
 class UnparsableGoldError(ValueError):
@@ -28,14 +34,25 @@ def is_equivalent(answer: str, gold: str, conventions: Conventions) -> bool:
     is_exact = is_exact_match(answer, gold, conventions)
     if is_exact is not None:
         return is_exact
-    if conventions.mathematics == "none":
-        return False
-    try:
-        if conventions.mathematics == "math_verify":
+    match conventions.mathematics:
+        case "none":
+            return False
+        case "math_verify":
             return _agrees_by_library(answer, gold)
-        return _is_same_form(answer, gold, conventions)
-    except _UnreadableGoldError as error:
-        raise UnparsableGoldError(f"cannot parse the gold answer {gold!r}: {error}") from error
+        case "sympy":
+            return _is_same(answer, gold, conventions)
+
+
+def require_readable(gold: str, conventions: Conventions) -> None:
+    """Raise `UnparsableGoldError` unless answers can be judged by this gold answer."""
+    from understand_r1_zero.grading.reading.expressions import NeedsLibraryError
+
+    if conventions.mathematics == "sympy":
+        with contextlib.suppress(NeedsLibraryError):
+            _read_gold(gold)
+            return
+    if conventions.mathematics != "none" and not is_plain_number(gold):
+        _agrees_by_library(gold, gold)
 
 
 def warm_up() -> None:
@@ -49,33 +66,34 @@ def warm_up() -> None:
         is_equivalent(answer, gold, Conventions(mathematics="math_verify"))
 
 
-class _UnreadableGoldError(Exception):
-    pass
-
-
-def _is_same_form(answer: str, gold: str, conventions: Conventions) -> bool:
+def _is_same(answer: str, gold: str, conventions: Conventions) -> bool:
     # SymPy takes a second to import, and most processes that import this module never compare.
     from understand_r1_zero.grading.comparison.answers import same_answer
     from understand_r1_zero.grading.reading.answers import read
     from understand_r1_zero.grading.reading.expressions import NeedsLibraryError
     from understand_r1_zero.grading.reading.forms import Words
 
+    if (choices := chosen(answer, gold)) is not None:
+        return choices[0] == choices[1]
     try:
-        if (choices := chosen(answer, gold)) is not None:
-            return choices[0] == choices[1]
-        try:
-            gold_form = read(gold)
-        except Unreadable as error:
-            raise _UnreadableGoldError(str(error)) from error
-        try:
-            form = read(answer)
-        except Unreadable:
-            return False
+        gold_form = _read_gold(gold)
+        form = read(answer)
+    except Unreadable:
+        return False
     except NeedsLibraryError:
         return _agrees_by_library(answer, gold)
     if isinstance(form, Words) != isinstance(gold_form, Words):
         return plain_words(answer) == plain_words(gold)
     return same_answer(form, gold_form, conventions)
+
+
+def _read_gold(gold: str) -> "Form":
+    from understand_r1_zero.grading.reading.answers import read
+
+    try:
+        return read(gold)
+    except Unreadable as error:
+        raise _unparsable(gold, error) from error
 
 
 def _agrees_by_library(answer: str, gold: str) -> bool:
@@ -84,4 +102,8 @@ def _agrees_by_library(answer: str, gold: str) -> bool:
     try:
         return agrees(answer, gold)
     except Unreadable as error:
-        raise _UnreadableGoldError(str(error)) from error
+        raise _unparsable(gold, error) from error
+
+
+def _unparsable(gold: str, error: Unreadable) -> UnparsableGoldError:
+    return UnparsableGoldError(f"cannot parse the gold answer {gold!r}: {error}")

@@ -71,6 +71,11 @@ def is_exact_match(answer: str, gold: str, conventions: Conventions) -> bool | N
     return not conventions.simplified or equally_simple(answer, gold)
 
 
+def is_plain_number(text: str) -> bool:
+    """Whether a text is one number, which every way of grading can read."""
+    return read_number(normalise(text)) is not None
+
+
 def equally_simple(left: str, right: str) -> bool:
     """Whether two equal numbers are both integers as written, or neither is and both are reduced."""
     is_integer = [_INTEGER.fullmatch(text) is not None for text in (left, right)]

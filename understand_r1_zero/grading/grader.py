@@ -29,17 +29,26 @@ class Grader:
         self._is_closed = False
         self._lock = threading.Lock()
 
-    def grade(self, answer: str | None, golds: Sequence[str]) -> Future[Grade]:
+    def start(self) -> None:
+        """Start the grading processes now, so that the first answer need not wait for them."""
+        if self._conventions.mathematics != "none":
+            self._open_pool()
+
+    def grade(
+        self, answer: str | None, golds: Sequence[str], conventions: Conventions | None = None
+    ) -> Future[Grade]:
         """The grade to come of an extracted answer that may match any of the golds.
 
-        No answer is `UNPARSABLE`. The future, or this call, raises RuntimeError where no process can
-        be started or the grader is closed.
+        No answer is `UNPARSABLE`, unless the golds cannot be read. `conventions` are others than the
+        grader's own. The future, or this call, raises RuntimeError where no process can be started or
+        the grader is closed.
         """
-        if answer is None:
-            return _done(Grade(Status.UNPARSABLE, "the response gives no answer"))
-        if (grade := grade_exactly(answer, golds, self._conventions)) is not None:
-            return _done(grade)
-        return self._open_pool().submit(answer, golds, self._conventions)
+        conventions = conventions or self._conventions
+        if (grade := grade_exactly(answer, golds, conventions)) is not None:
+            future: Future[Grade] = Future()
+            future.set_result(grade)
+            return future
+        return self._open_pool().submit(answer, golds, conventions)
 
     def label(self, answers: Sequence[str | None], statuses: Sequence[Status]) -> list[int | None]:
         """The classes of the answers of one problem (voting.py), whose grading gave these statuses.
@@ -78,9 +87,3 @@ class Grader:
             if self._pool is None:
                 self._pool = GraderPool(self._num_workers, self._deadline_s)
             return self._pool
-
-
-def _done(grade: Grade) -> Future[Grade]:
-    future: Future[Grade] = Future()
-    future.set_result(grade)
-    return future

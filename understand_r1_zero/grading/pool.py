@@ -21,11 +21,14 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.exact import is_exact_match, normalise
+from understand_r1_zero.grading.exact import is_exact_match, is_plain_number, normalise
+from understand_r1_zero.grading.worker import NO_ANSWER
 from understand_r1_zero.types import Status
 
 START_DEADLINE_S = 60.0
 """Seconds a worker may take to load math-verify; one or two on an idle machine."""
+
+UNDECIDED = "not the same text or number as any gold answer"
 
 _CLOSED = "the grader pool was closed before this answer was graded"
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
@@ -39,27 +42,34 @@ class Grade(NamedTuple):
     reason: str = ""
 
 
-def grade_exactly(answer: str, golds: Sequence[str], conventions: Conventions) -> Grade | None:
+def grade_exactly(
+    answer: str | None, golds: Sequence[str], conventions: Conventions
+) -> Grade | None:
     """The grade by the exact path alone, or None where only mathematics can tell.
 
-    Any gold may match. No gold, or an empty one where no other matches, is `UNKNOWN`. With
+    Any gold may match. No gold, or an empty one where no other matches, is `UNKNOWN`. No answer is
+    `UNPARSABLE`, unless it remains to be seen whether the golds can be read. With
     `mathematics="none"` what mathematics would have to tell is incorrect.
     """
-    matches = [is_exact_match(answer, gold, conventions) for gold in golds]
+    matches = [
+        False if answer is None else is_exact_match(answer, gold, conventions) for gold in golds
+    ]
     if any(matches):
         return Grade(Status.CORRECT)
     if not golds or not all(normalise(gold) for gold in golds):
         return Grade(Status.UNKNOWN, "the gold answer is empty")
+    is_decided = conventions.mathematics == "none"
+    if answer is None:
+        is_decided = is_decided or all(map(is_plain_number, golds))
+        return Grade(Status.UNPARSABLE, NO_ANSWER) if is_decided else None
     if None not in matches:
         return Grade(Status.INCORRECT)
-    if conventions.mathematics == "none":
-        return Grade(Status.INCORRECT, "not the same text or number as any gold answer")
-    return None
+    return Grade(Status.INCORRECT, UNDECIDED) if is_decided else None
 
 
 class _Job(NamedTuple):
     future: Future[Grade]
-    answer: str
+    answer: str | None
     golds: tuple[str, ...]
     conventions: Conventions
 
@@ -96,7 +106,9 @@ class GraderPool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, answer: str, golds: Sequence[str], conventions: Conventions) -> Future[Grade]:
+    def submit(
+        self, answer: str | None, golds: Sequence[str], conventions: Conventions
+    ) -> Future[Grade]:
         """The grade to come of an answer that may match any of the golds.
 
         What the exact path decides is there at once and occupies no worker. The future raises

@@ -1,7 +1,7 @@
 """A grading process: `python -m understand_r1_zero.grading.worker`, started by pool.py.
 
 Reads one JSON object a line from stdin, `{"answer", "golds", "conventions",
-"deadline_s"}`, and answers with one on stdout, `{"status", "reason"}`, where status is correct, incorrect, unknown or error. Before that it
+"deadline_s"}`, and answers with one on stdout, `{"status", "reason"}`, where status is a `types.Status`. Before that it
 prints one line when it is warm. It ends when stdin does, or with the thread that started it.
 
 The caller kills it at the deadline. What it limits itself: memory, recursion (Python's own limit),
@@ -20,8 +20,14 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.equivalence import UnparsableGoldError, is_equivalent, warm_up
+from understand_r1_zero.grading.equivalence import (
+    UnparsableGoldError,
+    is_equivalent,
+    require_readable,
+    warm_up,
+)
 
+NO_ANSWER = "the response gives no answer"
 _MEMORY_LIMIT_BYTES = 2 * 2**30
 _PR_SET_PDEATHSIG = 1
 
@@ -46,22 +52,27 @@ def main() -> None:
         _send(replies, {"status": status, "reason": reason})
 
 
-def grade(answer: str, golds: Sequence[str], conventions: Conventions) -> tuple[str, str]:
+def grade(answer: str | None, golds: Sequence[str], conventions: Conventions) -> tuple[str, str]:
     """The status of an answer that may match any of the golds, and the reason where it is not plain.
 
-    Where no gold matches and one of them cannot be parsed, nothing is known.
+    Where no gold matches and one of them cannot be parsed, nothing is known, even if there is no
+    answer.
     """
     unparsable: list[str] = []
     for gold in golds:
         try:
-            if is_equivalent(answer, gold, conventions):
+            if answer is None:
+                require_readable(gold, conventions)
+            elif is_equivalent(answer, gold, conventions):
                 return "correct", ""
         except UnparsableGoldError as error:
             unparsable.append(str(error))
         # The model's text decides what SymPy runs into: recursion, memory, its own bugs.
         except Exception as error:  # noqa: BLE001
             return "error", f"{type(error).__name__}: {error!s:.200}"
-    return ("unknown", unparsable[0]) if unparsable else ("incorrect", "")
+    if unparsable:
+        return "unknown", unparsable[0]
+    return ("unparsable", NO_ANSWER) if answer is None else ("incorrect", "")
 
 
 def _take_stdout() -> BinaryIO:

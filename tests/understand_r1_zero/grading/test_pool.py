@@ -1,4 +1,5 @@
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -49,23 +50,19 @@ def verify(gold, answer, **options):
 """
 
 
-of_others: set[int] = set()
-"""Workers of pools that other test modules keep open."""
-
-
 @pytest.fixture(autouse=True)
-def remember_others() -> None:
-    of_others.clear()
-    of_others.update(process.pid for process in worker_processes())
+def marked_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tells this test's workers from those of pools that other test modules keep open."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
 
 
 def worker_processes() -> list[psutil.Process]:
     return [
         child
         for child in psutil.Process().children(recursive=True)
-        if child.pid not in of_others
-        and child.status() != psutil.STATUS_ZOMBIE
+        if child.status() != psutil.STATUS_ZOMBIE
         and "understand_r1_zero.grading.worker" in child.cmdline()
+        and child.environ().get("TMPDIR") == os.environ["TMPDIR"]
     ]
 
 

@@ -44,6 +44,10 @@ def test_grades_any_gold() -> None:
     status, reason = grade("x+1", ["2", r"\foo"], Conventions())
     assert status == "unknown"
     assert r"\\foo" in reason
+    assert grade(None, ["x", "2"], Conventions())[0] == "unparsable"
+    assert grade(None, ["x", r"\foo"], Conventions())[0] == "unknown"
+    assert grade(None, [r"\int_0^1 x dx"], Conventions())[0] == "unparsable"
+    assert grade(None, [r"\foo"], Conventions(mathematics="math_verify"))[0] == "unknown"
 
 
 def test_answers_line_by_line_and_ends_with_stdin() -> None:
