@@ -1,9 +1,14 @@
 """The command `grade`, as a user meets it."""
 
+import fcntl
 import json
+import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -307,6 +312,20 @@ def test_the_command_loads_no_heavy_library():
     )
     shown = run_python("-c", script)
     assert shown.stdout == "[]\n", shown.stderr
+
+
+def test_a_terminal_shows_how_far_it_is_and_then_only_the_summary(tmp_path):
+    file = write_lines(tmp_path / "rows.jsonl", ROWS * 1000)
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [sys.executable, "-m", "understand_r1_zero", "grade", str(file), *FAST]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=end, text=True)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    os.close(end)
+    assert "/3000 rows, " in shown and "% correct" in shown
+    assert not shown.rstrip(" ").rpartition("\r")[2], "the bar is gone"
+    assert done.stdout.startswith("file ") and "rows, " in done.stdout
 
 
 def test_an_interrupted_run_keeps_what_is_graded(tmp_path):
