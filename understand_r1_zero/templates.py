@@ -3,8 +3,9 @@
 import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from understand_r1_zero.grading.extraction import EXTRACTIONS
 from understand_r1_zero.import_path import users_module
 
 INSTRUCTION = "Please reason step by step, and put your final answer within \\boxed{}."
@@ -38,14 +39,14 @@ class Template:
     be given None. The prompt is then tokenised with the tokenizer's own special tokens, so `render`
     must not write a beginning-of-sequence token that the tokenizer adds by itself. Sampling ends
     at the end-of-sequence token or after any of the strings in `stop`, which stay in the response:
-    the policy is trained to write them. `extraction` is where the answer stands: in the last
-    `\\boxed{...}`, or between `<answer>` and `</answer>`.
+    the policy is trained to write them. `extraction` is where the answer stands, by the names of
+    grading/extraction.py: in the last `\\boxed{...}` (`boxed`), in `<answer>` tags, ...
     """
 
     name: str
     render: Callable[[str, Any], str]
     stop: tuple[str, ...] = ()
-    extraction: Literal["boxed", "answer_tag"] = "boxed"
+    extraction: str = "boxed"
     needs_tokenizer: bool = True
 
 
@@ -139,5 +140,10 @@ def _import_template(path: str) -> Template:
         raise ValueError(
             f"--prompt_template {path!r} must name a Template(name, render, stop, extraction) in "
             f"{module_name}, got {type(template).__name__}"
+        )
+    if template.extraction not in EXTRACTIONS:
+        raise ValueError(
+            f"--prompt_template {path}: extraction must be one of {', '.join(EXTRACTIONS)}, got "
+            f"{template.extraction!r}"
         )
     return template

@@ -1,6 +1,6 @@
 r"""Whether an answer equals a gold answer under declared conventions.
 
-First the exact path (exact.py), then structure (reading.py, comparison.py) with SymPy below it, and
+First the exact path (exact.py), then structure (reading/, comparison/) with SymPy below it, and
 math-verify for integrals, sums and limits. Plain rules, beyond the conventions: `1,234` is one number
 and `1, 234` two; `x=5` equals `5` and not `y=5`; a tuple is ordered, a set is not, `(1,2)` is not
 `[1,2]`; `2 1/3` is a mixed number; a letter keeps its case, a word does not.
@@ -11,7 +11,8 @@ worker (worker.py) may call `is_equivalent`.
 
 from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.exact import is_exact_match
-from understand_r1_zero.grading.latex import Unreadable
+from understand_r1_zero.grading.reading.latex import Unreadable
+from understand_r1_zero.grading.reading.words import chosen, plain_words
 
 
 class UnparsableGoldError(ValueError):
@@ -54,9 +55,10 @@ class _UnreadableGoldError(Exception):
 
 def _is_same_form(answer: str, gold: str, conventions: Conventions) -> bool:
     # SymPy takes a second to import, and most processes that import this module never compare.
-    from understand_r1_zero.grading.comparison import same_form
-    from understand_r1_zero.grading.expressions import NeedsLibraryError
-    from understand_r1_zero.grading.reading import Words, chosen, plain_words, read
+    from understand_r1_zero.grading.comparison.answers import same_answer
+    from understand_r1_zero.grading.reading.answers import read
+    from understand_r1_zero.grading.reading.expressions import NeedsLibraryError
+    from understand_r1_zero.grading.reading.forms import Words
 
     try:
         if (choices := chosen(answer, gold)) is not None:
@@ -73,7 +75,7 @@ def _is_same_form(answer: str, gold: str, conventions: Conventions) -> bool:
         return _agrees_by_library(answer, gold)
     if isinstance(form, Words) != isinstance(gold_form, Words):
         return plain_words(answer) == plain_words(gold)
-    return same_form(form, gold_form, conventions)
+    return same_answer(form, gold_form, conventions)
 
 
 def _agrees_by_library(answer: str, gold: str) -> bool:

@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.latex import MAX_ANSWER_CHARS
+from understand_r1_zero.grading.reading.latex import MAX_ANSWER_CHARS
 
 _COSMETICS = tuple(
     (re.compile(pattern), replacement)
@@ -104,6 +104,8 @@ def read_number(text: str) -> Fraction | None:
     """
     if match := _FRACTION.fullmatch(text):
         text = f"{match[1]}{match[2]}/{match[3]}"
+    if "/" in text and " " in text:  # `2 106/108` is a mixed number
+        return None
     values = [_read_decimal(part) for part in text.split("/", maxsplit=2)]
     match values:
         case [Fraction() as value]:

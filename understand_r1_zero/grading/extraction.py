@@ -17,11 +17,20 @@ _BOX_OR_BRACE = re.compile(
 )
 
 
+_FINAL_ANSWER = re.compile(r"final answer\**\s?:\**", re.IGNORECASE)
+_SENTENCE = re.compile(
+    r"answer(?: to [^.:\n]{1,80})?\**(?:\s(?:is|equals)(?![A-Za-z]):?|\s?:)\**", re.IGNORECASE
+)
+_END_OF_SENTENCE = re.compile(r"[.!](?=\s|$)|\n|</p>|<end_of_\w+>")
+_END_OF_LINE = re.compile(r"\n|</p>|<end_of_\w+>")
+_FORMATTING = "*_ \t\r.,;:"
+
+
 def extraction_by_name(name: str) -> Extraction:
-    """The extraction called `name`: `boxed` or `answer_tag`."""
-    if name not in _EXTRACTIONS:
-        raise ValueError(f"extraction must be one of {', '.join(_EXTRACTIONS)}, got {name!r}")
-    return _EXTRACTIONS[name]
+    """The extraction called `name`, one of the functions below."""
+    if name not in EXTRACTIONS:
+        raise ValueError(f"extraction must be one of {', '.join(EXTRACTIONS)}, got {name!r}")
+    return EXTRACTIONS[name]
 
 
 def boxed(response: str) -> str | None:
@@ -49,7 +58,76 @@ def answer_tag(response: str) -> str | None:
     return _last_box(tagged) or tagged.strip() or None
 
 
-_EXTRACTIONS: dict[str, Extraction] = {"boxed": boxed, "answer_tag": answer_tag}
+def r1_distill(response: str) -> str | None:
+    """The last box after the thought, where the response closes exactly one."""
+    return boxed(response) if response.count("</think>") == 1 else None
+
+
+def hashes(response: str) -> str | None:
+    """What follows the last `####` on its line, as GSM8K writes its solutions."""
+    text = _after_thought(response)
+    return _bare(text.rpartition("####")[2].partition("\n")[0]) if "####" in text else None
+
+
+def final_answer(response: str) -> str | None:
+    """What follows the last "Final Answer:" on its line, as AlphaMath and rStar-Math end.
+
+    A box on that line is the answer, and so is what a sentence there calls the answer.
+    """
+    line = _after_last(_FINAL_ANSWER, _after_thought(response), _END_OF_LINE)
+    if line is None:
+        return None
+    return _last_box(line) or _after_last(_SENTENCE, line, _END_OF_SENTENCE) or line
+
+
+def sentence(response: str) -> str | None:
+    """What the last "the answer is ..." names, up to the end of the sentence, or the box in it."""
+    named = _after_last(_SENTENCE, _after_thought(response), _END_OF_SENTENCE)
+    return named and (_last_box(named) or named)
+
+
+def any_form(response: str) -> str | None:
+    """The answer in whichever form there is: tags, box, `####`, "Final Answer:", a sentence.
+
+    For completions of unknown origin; the forms are tried in this order, tags with no thought
+    before them too. A number that merely comes last is no answer.
+    """
+    committed = _after_thought(response)
+    before, mark, _ = committed.rpartition("</answer>")
+    _, opening, tagged = before.rpartition("<answer>")
+    if mark and opening:
+        return _last_box(tagged) or tagged.strip() or None
+    for extract in (boxed, hashes, final_answer, sentence):
+        if (answer := extract(response)) is not None:
+            return answer
+    return None
+
+
+EXTRACTIONS: dict[str, Extraction] = {
+    "boxed": boxed,
+    "answer_tag": answer_tag,
+    "r1_distill": r1_distill,
+    "hash": hashes,
+    "final_answer": final_answer,
+    "sentence": sentence,
+    "any": any_form,
+}
+"""Where an answer may stand, by the name that templates and flags use."""
+
+
+def _after_last(start: re.Pattern[str], text: str, end: re.Pattern[str]) -> str | None:
+    last = None
+    for match in start.finditer(text):
+        last = match
+    if last is None:
+        return None
+    stop = end.search(text, last.end())
+    return _bare(text[last.end() : stop.start() if stop else len(text)])
+
+
+def _bare(text: str) -> str | None:
+    """The text without Markdown's emphasis and punctuation around it."""
+    return text.strip(_FORMATTING).strip() or None
 
 
 def _after_thought(response: str) -> str:

@@ -8,7 +8,7 @@ import re
 from functools import cache
 from typing import Any
 
-from understand_r1_zero.grading.latex import MAX_ANSWER_CHARS, Unreadable
+from understand_r1_zero.grading.reading.latex import MAX_ANSWER_CHARS, Unreadable
 
 _MAX_RELATIVE_GAP = 1e-5
 

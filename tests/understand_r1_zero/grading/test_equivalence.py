@@ -13,7 +13,7 @@ from understand_r1_zero.grading.exact import (
     normalise,
     read_number,
 )
-from understand_r1_zero.grading.latex import MAX_ANSWER_CHARS
+from understand_r1_zero.grading.reading.latex import MAX_ANSWER_CHARS
 
 DEFAULT = Conventions()
 

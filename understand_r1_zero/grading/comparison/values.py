@@ -8,6 +8,7 @@ where they are rational, else to 50 digits and, where those agree, to 1000.
 import random
 import zlib
 from collections.abc import Sequence
+from typing import Any
 
 import sympy
 from sympy import Expr, Rational, S, Symbol
@@ -52,10 +53,10 @@ def same_value(left: Expr, right: Expr, relative_tolerance: float = 0.0) -> bool
         found += 1
         if found == _num_points(left, right):
             return True
-    return found > 1 and bool(sympy.simplify(left - right) == 0)
+    return bool(sympy.simplify(left - right) == 0)
 
 
-def proportional(left: Expr, right: Expr) -> Rational | Expr | None:
+def proportional(left: Expr, right: Expr) -> Expr | None:
     """The constant c != 0 with left = c right, by values at random points, or None."""
     symbols = _symbols(left, right)
     values = []
@@ -102,7 +103,7 @@ def same_number(left: Expr, right: Expr, relative_tolerance: float = 0.0) -> boo
     return bool(abs(difference) <= size * sympy.Float(10) ** (20 - _MAX_DIGITS))
 
 
-def _symbols(*expressions: Expr) -> list[Symbol]:
+def _symbols(*expressions: Expr) -> list[Any]:
     found = set().union(*(expression.free_symbols for expression in expressions))
     if not found and not any(expression.has(AppliedUndef) for expression in expressions):
         return []
@@ -114,8 +115,8 @@ def _num_points(*expressions: Expr) -> int:
     return _NUM_POINTS_IF_STEPPED if is_stepped else _NUM_POINTS
 
 
-def _points(symbols: Sequence[Symbol], expressions: Sequence[Expr]) -> list[dict[Symbol, Rational]]:
-    """Random rational points, the first half positive, where roots and logarithms are real."""
+def _points(symbols: Sequence[Any], expressions: Sequence[Expr]) -> list[dict[Any, Any]]:
+    """Random rational points, every other one positive, where roots and logarithms are real."""
     draw = random.Random(_SEED)
     num_draws = _MAX_DRAWS * _num_points(*expressions) // _NUM_POINTS
     points = []
@@ -125,21 +126,20 @@ def _points(symbols: Sequence[Symbol], expressions: Sequence[Expr]) -> list[dict
     return points
 
 
-def _at(expression: Expr, point: dict[Symbol, Rational]) -> Expr | None:
+def _at(expression: Expr, point: dict[Any, Any]) -> Expr | None:
     """The number there, or None where the expression has none or leaves the real numbers."""
     if not expression.has(S.ImaginaryUnit) and not _is_real_at(expression, point):
         return None
     value = expression.subs(point)
-    for call in value.atoms(
-        AppliedUndef
-    ):  # an unknown function: some number, fixed by its argument
+    for call in value.atoms(AppliedUndef):
+        # An unknown function is some number that its argument fixes.
         value = value.subs(call, Rational(zlib.crc32(str(call).encode()) + 1, 2**31 - 1))
     if value.is_number and value.is_finite is not False and not value.has(S.NaN, S.ComplexInfinity):
         return value
     return None
 
 
-def _is_real_at(expression: Expr, point: dict[Symbol, Rational]) -> bool:
+def _is_real_at(expression: Expr, point: dict[Any, Any]) -> bool:
     """Whether every root and logarithm within is of a number that has a real one."""
     for node in sympy.preorder_traversal(expression):
         if isinstance(node, sympy.Pow) and not node.exp.is_Integer:

@@ -5,7 +5,7 @@ Units are compared by name, never converted: 100 cm is not 1 m here, since a pro
 
 from collections.abc import Sequence
 
-from understand_r1_zero.grading.latex import Kind, Token, Unreadable
+from understand_r1_zero.grading.reading.latex import Kind, Token, Unreadable
 
 NUMBER_WORDS = {
     "hundred": 10**2,
