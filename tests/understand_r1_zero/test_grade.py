@@ -22,12 +22,11 @@ from actors.sampling import SamplingActor
 from oracles.load import load_oracle
 from oracles.math import MathOracle
 from understand_r1_zero.__main__ import main
-from understand_r1_zero.args import Args, DataArgs, GradingArgs, OracleArgs
+from understand_r1_zero.args import Args, GradingArgs, OracleArgs
 from understand_r1_zero.data import load_problems
 from understand_r1_zero.flags import flags_of
 from understand_r1_zero.grade import GradeArgs, parse
 from understand_r1_zero.grading.conventions import PRESETS
-from understand_r1_zero.templates import load_template
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAST = ("--extraction", "boxed", "--preset", "fast")
@@ -405,11 +404,12 @@ ENDLESS_ROW = {"problem": "?", "answer": "5", "responses": [r"\boxed{5^{5^{5^{5^
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("template", "preset"), [("qwen_math", "default"), ("r1", "strict")])
-def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, template, preset):
+@pytest.mark.parametrize(
+    ("extraction", "preset"), [("boxed", "default"), ("answer_tag", "strict"), ("any", "lenient")]
+)
+def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, extraction, preset):
     rows = [*TRICKY_ROWS, ENDLESS_ROW]
     file = write_lines(tmp_path / "rows.jsonl", rows)
-    extraction = load_template(template).extraction
     flags = ["--extraction", extraction, "--preset", preset, "--grader_timeout_s", "1"]
     verdicts = grade(file, *flags)[3]
     commanded = [(line["status"], line["answer"], line["reason"]) for line in verdicts]
@@ -422,11 +422,7 @@ def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, te
     judged, _ = oracle.get_reward(["?"] * len(texts), texts, golds)
     oracle.close()
 
-    args = Args(
-        data=DataArgs(prompt_template=template),
-        grading=GradingArgs(preset=preset),
-        oracle=OracleArgs(grader_timeout_s=1.0),
-    )
+    args = Args(grading=GradingArgs(preset=preset), oracle=OracleArgs(grader_timeout_s=1.0))
     actor = SamplingActor(args, 0)
     actor._oracle = load_oracle(args, extraction)
     evaluated = [verdict for pair in pairs for verdict in actor._judge(*pair)]
