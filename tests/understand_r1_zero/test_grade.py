@@ -1,9 +1,14 @@
 """The command `grade`, as a user meets it."""
 
+import fcntl
 import json
+import os
+import pty
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from dataclasses import fields
 from pathlib import Path
@@ -17,12 +22,11 @@ from actors.sampling import SamplingActor
 from oracles.load import load_oracle
 from oracles.math import MathOracle
 from understand_r1_zero.__main__ import main
-from understand_r1_zero.args import Args, DataArgs, GradingArgs, OracleArgs
+from understand_r1_zero.args import Args, GradingArgs, OracleArgs
 from understand_r1_zero.data import load_problems
 from understand_r1_zero.flags import flags_of
 from understand_r1_zero.grade import GradeArgs, parse
 from understand_r1_zero.grading.conventions import PRESETS
-from understand_r1_zero.templates import load_template
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FAST = ("--extraction", "boxed", "--preset", "fast")
@@ -309,6 +313,20 @@ def test_the_command_loads_no_heavy_library():
     assert shown.stdout == "[]\n", shown.stderr
 
 
+def test_a_terminal_shows_how_far_it_is_and_then_only_the_summary(tmp_path):
+    file = write_lines(tmp_path / "rows.jsonl", ROWS * 1000)
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    command = [sys.executable, "-m", "understand_r1_zero", "grade", str(file), *FAST]
+    done = subprocess.run(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=end, text=True)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+    os.close(end)
+    assert "/3000 rows, " in shown and "% correct" in shown
+    assert not shown.rstrip(" ").rpartition("\r")[2], "the bar is gone"
+    assert done.stdout.startswith("file ") and "rows, " in done.stdout
+
+
 def test_an_interrupted_run_keeps_what_is_graded(tmp_path):
     endless = {"answer": "5", "responses": r"\boxed{9^{9^{9^{9}}}}"}
     good = {"answer": "5", "responses": r"\boxed{5}"}
@@ -386,11 +404,12 @@ ENDLESS_ROW = {"problem": "?", "answer": "5", "responses": [r"\boxed{5^{5^{5^{5^
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("template", "preset"), [("qwen_math", "default"), ("r1", "strict")])
-def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, template, preset):
+@pytest.mark.parametrize(
+    ("extraction", "preset"), [("boxed", "default"), ("answer_tag", "strict"), ("any", "lenient")]
+)
+def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, extraction, preset):
     rows = [*TRICKY_ROWS, ENDLESS_ROW]
     file = write_lines(tmp_path / "rows.jsonl", rows)
-    extraction = load_template(template).extraction
     flags = ["--extraction", extraction, "--preset", preset, "--grader_timeout_s", "1"]
     verdicts = grade(file, *flags)[3]
     commanded = [(line["status"], line["answer"], line["reason"]) for line in verdicts]
@@ -403,11 +422,7 @@ def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, te
     judged, _ = oracle.get_reward(["?"] * len(texts), texts, golds)
     oracle.close()
 
-    args = Args(
-        data=DataArgs(prompt_template=template),
-        grading=GradingArgs(preset=preset),
-        oracle=OracleArgs(grader_timeout_s=1.0),
-    )
+    args = Args(grading=GradingArgs(preset=preset), oracle=OracleArgs(grader_timeout_s=1.0))
     actor = SamplingActor(args, 0)
     actor._oracle = load_oracle(args, extraction)
     evaluated = [verdict for pair in pairs for verdict in actor._judge(*pair)]
