@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 STANDARD_KEYS = ("problem", "answer")
 RESERVED_NAME = "average"
 """What metrics call all benchmarks together."""
+_LOST_BACKSLASH = re.compile("[\a\b\t\v\f\r](?=[A-Za-z])")
+_COMMAND = re.compile(r"\\(?=[A-Za-z]{2})")
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 SHOWN_FAULTS = 5
 
@@ -155,12 +157,13 @@ def parse_answers(gold: Any) -> tuple[str, ...]:
     - A list, or text that is a Python list of texts (`"['2', '3']"`): all of its members.
     - A whole float is written as an integer (142.0: `142`), any other without an exponent.
     - A GSM8K solution: what follows its last `####`, without commas between thousands.
+    - LaTeX whose `\\tfrac` was once read as a tab and `frac`: with its backslash again.
     """
     if isinstance(gold, str):
         members = _parse_list_of_texts(gold.strip())
         if members is not None:
             return parse_answers(members)
-        answer = _after_hashes(gold).strip()
+        answer = _LOST_BACKSLASH.sub(_with_backslash, _after_hashes(gold).strip())
         return (answer,) if answer else ()
     if isinstance(gold, bool | int):
         return (str(gold),)
@@ -169,6 +172,10 @@ def parse_answers(gold: Any) -> tuple[str, ...]:
     if isinstance(gold, list | tuple):
         return tuple(dict.fromkeys(itertools.chain.from_iterable(map(parse_answers, gold))))
     return ()
+
+
+def _with_backslash(escape: re.Match[str]) -> str:
+    return "\\" + "abtvfr"["\a\b\t\v\f\r".index(escape[0])]
 
 
 def _write_float(number: float) -> str:
@@ -182,13 +189,16 @@ def _after_hashes(text: str) -> str:
 
 
 def _parse_list_of_texts(text: str) -> list[str] | None:
-    """The members of a Python list of texts; None for anything else, such as an interval [1, 2]."""
+    """The members of a Python list of texts; None for anything else, such as an interval [1, 2].
+
+    LaTeX whose backslashes are not doubled, as Python's are, is taken as it stands.
+    """
     if not text.startswith("["):
         return None
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)  # LaTeX: invalid escapes such as "\p"
-            value = ast.literal_eval(text)
+            value = ast.literal_eval(text if r"\\" in text else _COMMAND.sub(r"\\\\", text))
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return None
     is_texts = isinstance(value, list) and all(isinstance(member, str) for member in value)

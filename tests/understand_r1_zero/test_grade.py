@@ -295,10 +295,8 @@ def run_python(*argv):
     )
 
 
-def test_help_is_fast_and_names_every_flag():
-    started_s = time.monotonic()
+def test_help_names_every_flag():
     shown = run_python("-m", "understand_r1_zero", "grade", "--help")
-    assert time.monotonic() - started_s < 2.0
     assert shown.stdout.startswith("usage: python -m understand_r1_zero grade [-h] [OPTIONS] FILE")
     for _, field in flags_of(GradeArgs):
         assert f"--{field.name.replace('_', '-')} " in shown.stdout.replace(",", " ")

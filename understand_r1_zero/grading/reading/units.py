@@ -3,9 +3,11 @@
 Units are compared by name, never converted: 100 cm is not 1 m here, since a problem asks for one.
 """
 
+import re
 from collections.abc import Sequence
 
 from understand_r1_zero.grading.reading.latex import Kind, Token, Unreadable
+from understand_r1_zero.grading.reading.nesting import text_of
 
 NUMBER_WORDS = {
     "hundred": 10**2,
@@ -47,6 +49,7 @@ _NAMES = {
 _ONE_NAME = {other: name for name, others in _NAMES.items() for other in others.split()}
 _RATIOS = {"mph": {"mi": 1, "h": -1}, "kmph": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}}
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
+_EXPONENT = re.compile(r"\{?(-?[0-9]{1,2})\}?")
 _IDLE = frozenset(("of", "the", "a", "an", "in"))
 
 
@@ -63,36 +66,45 @@ def split_unit(tokens: Sequence[Token]) -> tuple[Sequence[Token], Sequence[Token
 
 
 def read_unit(tokens: Sequence[Token]) -> tuple[str, int]:
-    """The unit in one spelling such as `m s^-1`, empty for none, and what number words multiply by."""
+    """The unit in one spelling such as `m^1 s^-1`, empty for none, and what number words multiply by."""
+    if _has_number(tokens):
+        raise Unreadable("a number within a unit")
+    words = [token for token in tokens if token.kind is not Kind.SPACE]
+    factor = 1
+    while words and (word := words[0].text.lower()) in NUMBER_WORDS:
+        factor *= NUMBER_WORDS[word]
+        words = words[1:]
+    powers = _powers(words)
+    return " ".join(f"{name}^{power}" for name, power in sorted(powers.items())), factor
+
+
+def _powers(tokens: Sequence[Token]) -> dict[str, int]:
+    """The power of each unit, which is negative behind a slash."""
     powers: dict[str, int] = {}
-    factor, sign, pending = 1, 1, 1
-    last = ""
-    position = 0
-    while position < len(tokens):
-        token = tokens[position]
+    last, sign, pending = "", 1, 1
+    for position, token in enumerate(tokens):
         word = token.text.lower()
-        position += 1
-        if token.text == "^":
-            exponent, position = _exponent(tokens, position)
-            if not last:
-                raise Unreadable("an exponent without a unit")
-            powers[last] = powers[last] * exponent
+        if token.text == "^" and last:
+            powers[last] *= _exponent(tokens[position + 1 :])
         elif token.text == "/" or word == "per":
             sign = -1
-        elif word in NUMBER_WORDS and not powers:
-            factor *= NUMBER_WORDS[word]
+        elif word in ("squared", "cubed") and last:
+            powers[last] *= _POWERS[word]
         elif word in _POWERS:
-            if word in ("squared", "cubed") and last:
-                powers[last] *= _POWERS[word]
-            else:
-                pending = _POWERS[word]
+            pending = _POWERS[word]
         elif word in _RATIOS:
             powers |= _RATIOS[word]
-        elif token.kind in (Kind.WORD, Kind.LETTER) and word not in _IDLE | {"-"}:
+        elif token.kind is Kind.WORD and word not in _IDLE:
             last = _one_name(token.text)
             powers[last] = powers.get(last, 0) + sign * pending
             pending = 1
-    return " ".join(f"{name}^{power}" for name, power in sorted(powers.items())), factor
+    return powers
+
+
+def _has_number(tokens: Sequence[Token]) -> bool:
+    """Whether a number stands anywhere but in an exponent."""
+    texts = re.sub(r"\^\{?-?[0-9]+\}?", "", text_of(tokens))
+    return any(character.isdigit() for character in texts)
 
 
 def _may_be_in_unit(token: Token) -> bool:
@@ -101,20 +113,11 @@ def _may_be_in_unit(token: Token) -> bool:
     return token.text in ("^", "/", "{", "}", "-", "(", ")", ".", r"\cdot")
 
 
-def _exponent(tokens: Sequence[Token], position: int) -> tuple[int, int]:
-    sign = 1
-    while position < len(tokens):
-        token = tokens[position]
-        position += 1
-        if token.text == "-":
-            sign = -1
-        elif token.kind is Kind.NUMBER and token.text.isdecimal():
-            if position < len(tokens) and tokens[position].text == "}":
-                position += 1
-            return sign * int(token.text), position
-        elif token.text != "{" and token.kind is not Kind.SPACE:
-            break
-    raise Unreadable("a unit to no power")
+def _exponent(tokens: Sequence[Token]) -> int:
+    match = _EXPONENT.match(text_of(tokens))
+    if match is None:
+        raise Unreadable("a unit to no power")
+    return int(match[1])
 
 
 def _one_name(word: str) -> str:
