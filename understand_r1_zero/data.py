@@ -20,7 +20,9 @@ STANDARD_KEYS = ("problem", "answer")
 RESERVED_NAME = "average"
 """What metrics call all benchmarks together."""
 _LOST_BACKSLASH = re.compile("[\a\b\t\v\f\r](?=[A-Za-z])")
-_COMMAND = re.compile(r"\\(?=[A-Za-z]{2})")
+_COMMAND = re.compile(
+    r"\\(?!n(?!eq|u|abla|ot)|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})(?=[A-Za-z]{2})"
+)
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
 SHOWN_FAULTS = 5
 
