@@ -28,7 +28,7 @@ class Pair(NamedTuple):
 
 
 def _spaced(gold: str) -> str:
-    return re.sub(r"\s*([-+=,<>])\s*", r" \1 ", gold).strip()
+    return re.sub(r"(?<=[\w)}])\s*([-+=,<>])\s*", r" \1 ", gold)
 
 
 def _other_commands(gold: str) -> str:

@@ -20,7 +20,7 @@ from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.pool import GraderPool
 from understand_r1_zero.types import Status
 
-DEADLINE_S = 20.0
+DEADLINE_S = 10.0
 STATUSES = {
     "equal": Status.CORRECT,
     "unequal": Status.INCORRECT,
