@@ -14,8 +14,8 @@ from pathlib import Path
 from bench.result import table
 from bench.scale import FULL, SMOKE
 
-NAMES = ("actor", "learner", "publication", "peer")
-"""The benchmarks; each is a module with `run(scale) -> Result`."""
+NAMES = ("grader", "actor", "learner", "publication", "peer")
+"""The benchmarks; each is a module with `run(scale)`, which gives a `Result` or several."""
 RESULTS = Path(__file__).with_name("results")
 
 
@@ -36,11 +36,12 @@ def main() -> int:
     for name in args.names or NAMES:
         started_s = time.monotonic()
         busy = os.getloadavg()[0]
-        result = importlib.import_module(f"bench.{name}").run(SMOKE if args.smoke else FULL)
-        results.append(result)
+        found = importlib.import_module(f"bench.{name}").run(SMOKE if args.smoke else FULL)
+        found = found if isinstance(found, list) else [found]
+        results += found
         elapsed_s = time.monotonic() - started_s
         print(f"{name}: {elapsed_s:.0f} s, load before it {busy:.1f}", file=sys.stderr, flush=True)
-        if out is not None:
+        for result in found if out is not None else ():
             result.write(out, f"python -m bench {name}{' --smoke' if args.smoke else ''}")
     print(table(results))
     return 0

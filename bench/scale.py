@@ -5,16 +5,20 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Scale:
-    """`flags` are train_zero_math.py's, over its defaults; `runs` are whole training runs."""
+    """`flags` are train_zero_math.py's, over its defaults; `runs` are whole training runs.
+
+    `golds` are the gold answers that `grader` grades by, a round.
+    """
 
     flags: tuple[str, ...]
     rounds: int
     warm_up: int
     steps: int
     runs: int
+    golds: int
 
 
-FULL = Scale((), rounds=12, warm_up=2, steps=14, runs=3)
+FULL = Scale((), rounds=12, warm_up=2, steps=14, runs=3, golds=250)
 SMOKE = Scale(
     (
         *("--rollout_batch_size", "8"),
@@ -26,4 +30,5 @@ SMOKE = Scale(
     warm_up=1,
     steps=4,
     runs=1,
+    golds=20,
 )

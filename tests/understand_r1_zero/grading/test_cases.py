@@ -20,7 +20,7 @@ from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.pool import GraderPool
 from understand_r1_zero.types import Status
 
-DEADLINE_S = 20.0
+DEADLINE_S = 10.0
 STATUSES = {
     "equal": Status.CORRECT,
     "unequal": Status.INCORRECT,
@@ -78,17 +78,18 @@ def test_case(case: Case, pool: GraderPool) -> None:
 
 
 @pytest.mark.slow
-def test_both_directions_agree(pool: GraderPool) -> None:
+def test_the_other_direction_says_the_same() -> None:
     default = PRESETS["default"]
     cases = [case for case in CASES if case.preset == "default" and len(case.golds) == 1]
-    forwards = [pool.submit(case.answer, case.golds, default) for case in cases]
-    backwards = [pool.submit(case.golds[0], [case.answer], default) for case in cases]
+    with GraderPool(num_workers=2, deadline_s=DEADLINE_S) as pool:
+        futures = [pool.submit(case.golds[0], [case.answer], default) for case in cases]
+        statuses = [future.result().status for future in futures]
     one_way = [
         case.id
-        for case, forward, backward in zip(cases, forwards, backwards, strict=True)
-        if len({Status.CORRECT is future.result().status for future in (forward, backward)}) > 1
+        for case, status in zip(cases, statuses, strict=True)
+        if (status is Status.CORRECT) is not (case.expected == "equal")
     ]
-    assert one_way == []
+    assert not one_way, "\n".join(one_way)
 
 
 def test_the_table_is_large_and_says_both_in_every_category() -> None:

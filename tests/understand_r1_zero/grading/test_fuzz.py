@@ -188,7 +188,7 @@ def test_two_endless_answers_among_a_thousand_cost_one_deadline_each() -> None:
         for (start_s, _), (end_s, index) in pairwise(sorted(finished))
     }
     for index in ENDLESS:
-        assert deadline_s <= costs_s[index] < deadline_s + 0.5
+        assert deadline_s <= costs_s[index] < deadline_s + 1
 
 
 short_soup = st.lists(st.sampled_from(SOUP), max_size=8)
