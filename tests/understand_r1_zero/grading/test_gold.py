@@ -50,6 +50,9 @@ EQUAL = {
     575 == 575\text{ students}
     65 == 65 \text{ children tickets }
     864 == 864 \mbox{ inches}^2
+    1950 == 1950^\circ C
+    4.4677 \times 10^{14} == 4.4677 \times 10^{14} Hz
+    8\sqrt{3} == 8\sqrt{3} \text { square inches}
     \frac{3}{4}\pi\text{ inches} == \frac{3 \pi}{4}
     9 == a=9
     -2,1 == 1,-2
