@@ -15,18 +15,18 @@ from understand_r1_zero.args import GradingArgs
 class Conventions:
     """How an answer is compared with a gold answer.
 
-    `mathematics` decides what text and plain numbers cannot: `sympy` reads structure (structure.py)
-    and leaves expressions to SymPy; `math_verify` asks the library of that name as it is; `none`
-    calls everything else incorrect and needs no grading process.
+    `mathematics` decides what text and plain numbers cannot: `sympy` reads structure (reading/) and
+    compares expressions by value; `math_verify` asks the library of that name; `none` calls
+    everything else incorrect and needs no grading process.
 
     `order` is that of values listed without brackets, `1, 2`: tuples and intervals are always
     ordered, sets never. `percent`: `50\\%` equals 50 and 0.5 (`either`), 50 only (`ignored`: the sign
     is dropped) or 0.5 only (`exact`). `units`: a missing unit is forgiven and a different one is
     not (`optional`), all are dropped (`ignored`), both must be the same (`required`).
 
-    `relative_tolerance` is for decimals and for what no fraction can write, |a - b| <= t max(|a|, |b|);
-    integers and fractions are always exact. `simplified` demands an integer where the gold answer is
-    one, and fractions in lowest terms.
+    `relative_tolerance` t is for where a decimal point is written, |a - b| <= t max(|a|, |b|); all other
+    numbers are exact. `simplified` demands an integer where the other is one, and fractions in
+    lowest terms.
     """
 
     mathematics: Literal["none", "sympy", "math_verify"] = "sympy"
