@@ -195,7 +195,7 @@ class SamplingActor:
 
     def _rewarded(self, judged: Verdict, sample: Sample) -> Verdict:
         """The verdict with the reward that the flags give, over the oracle's own if it is a user's."""
-        own_reward = None if self._args.oracle.oracle == "math" else judged.reward
+        own_reward = None if self._args.oracle.is_rule_based else judged.reward
         num_tokens, max_tokens = len(sample.token_ids), self._args.sampling.generate_max_length
         reward = response_reward(
             judged.status, num_tokens, max_tokens, self._args.reward, own_reward

@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from bench.math_answers import Pair, pairs_of_round, split
 from bench.side import DoRound, Round, answer
-from understand_r1_zero.args import OracleArgs
+from understand_r1_zero.args import GradingArgs
 from understand_r1_zero.grading.conventions import PRESETS
 from understand_r1_zero.grading.pool import GraderPool
 from understand_r1_zero.types import Status
@@ -51,7 +51,7 @@ def _prepare(grade: Grade, golds_a_round: int) -> DoRound:
 
 def _ours(stack: ExitStack) -> Grade:
     default = PRESETS["default"]
-    pool = stack.enter_context(GraderPool(NUM_WORKERS, OracleArgs().grader_timeout_s))
+    pool = stack.enter_context(GraderPool(NUM_WORKERS, GradingArgs().grader_timeout_s))
 
     def grade(pairs: list[Pair]) -> list[bool]:
         futures = [pool.submit(pair.answer, [pair.gold], default) for pair in pairs]

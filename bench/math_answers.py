@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from bench.side import REPOSITORY
 from understand_r1_zero.grading.conventions import PRESETS
-from understand_r1_zero.grading.equivalence import is_exact_match
+from understand_r1_zero.grading.exact import is_exact_match
 
 MATH_TEST = REPOSITORY.parent / "shared" / "data" / "math" / "test_5000.qaf.json"
 _INTEGER = re.compile(r"-?[0-9]+")

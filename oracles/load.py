@@ -16,13 +16,13 @@ def load_oracle(args: Args, extraction: str) -> Oracle:
 
     `extraction` is the prompt template's, used by the rule-based oracle only.
     """
-    if args.oracle.oracle != "math":
+    if not args.oracle.is_rule_based:
         return _import_oracle(args.oracle.oracle)
     return MathOracle(
         extraction=extraction,
         conventions=conventions_of(args.grading),
-        num_workers=args.oracle.grader_workers,
-        timeout_s=args.oracle.grader_timeout_s,
+        num_workers=args.grading.grader_workers,
+        timeout_s=args.grading.grader_timeout_s,
         is_audited=args.oracle.audit_grader,
     )
 

@@ -33,7 +33,6 @@ class MathOracle:
         self._conventions = conventions
         self._others = other_presets(conventions) if is_audited else {}
         self._grader = Grader(conventions, num_workers, timeout_s)
-        self._grader.start()
 
     def get_reward(
         self,

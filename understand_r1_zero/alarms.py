@@ -104,7 +104,7 @@ def _grader_failures(metrics: Mapping[str, float]) -> str:
         return ""
     return (
         f"grading timed out for {timeouts:.0%} and crashed for {errors:.0%} of responses; "
-        "raise --grader_timeout_s, or grade with --preset fast"
+        "raise --grader_timeout_s"
     )
 
 

@@ -139,30 +139,35 @@ class OracleArgs:
     """math, or the import path (module:Class) of your own."""
     oracle_type: Literal["reward"] = "reward"
     """Oracles that return rewards."""
-    grader_workers: int = 2
-    """Grading processes of each actor."""
-    grader_timeout_s: float = 3.0
-    """Seconds one answer may take before its grading process is killed."""
     audit_grader: bool = False
     """Grade each answer under the other presets too, and report where they disagree; up to five times the grading."""
+
+    @property
+    def is_rule_based(self) -> bool:
+        """Whether answers are compared with gold answers, so that --preset and its like count."""
+        return self.oracle == "math"
 
 
 @dataclass(frozen=True)
 class GradingArgs:
-    """What counts as the same answer (understand_r1_zero/grading/conventions.py)."""
+    """What counts as the same answer, and who finds out (understand_r1_zero/grading/)."""
 
     preset: Literal["default", "strict", "lenient", "fast", "math_verify"] = "default"
-    """Grading conventions; Oat's --verifier_version (fast, math_verify) is another name of this flag."""
+    """Grading conventions (docs/grading.md); Oat's --verifier_version is another name of this flag."""
     answer_order: Literal["preset", "any", "ordered"] = "preset"
     """Whether values listed without brackets have an order."""
     answer_percent: Literal["preset", "either", "ignored", "exact"] = "preset"
     """50% equals 50 and 0.5, 50 only, or 0.5 only."""
     answer_units: Literal["preset", "optional", "ignored", "required"] = "preset"
     """A missing unit is forgiven, every unit is dropped, or both must be the same."""
-    answer_tolerance: float = -1.0
-    """Relative tolerance of decimals and irrational numbers; negative: the preset's."""
+    answer_tolerance: float | None = None
+    """Relative tolerance where a decimal point is written; by default the preset's."""
     answer_simplified: Literal["preset", "yes", "no"] = "preset"
     """Whether fractions must be in lowest terms and integers written as such."""
+    grader_workers: int = 2
+    """Grading processes, of each actor in training."""
+    grader_timeout_s: float = 3.0
+    """Seconds one answer may take before its grading process is killed."""
 
 
 @dataclass(frozen=True)

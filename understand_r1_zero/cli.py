@@ -72,7 +72,7 @@ def describe(args: Args) -> list[str]:
         lines.append(f"--rnd_seed drew --seed {args.run.seed}")
     if args.run.resume and args.run.config:
         lines.append("--config is not read with --resume: the run's config.toml holds the recipe")
-    if args.oracle.oracle != "math":
+    if not args.oracle.is_rule_based:
         lines += [
             f"--{name} changes nothing here: --oracle {args.oracle.oracle} gives its own rewards"
             for name in GRADED_REWARDS

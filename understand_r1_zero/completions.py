@@ -11,6 +11,8 @@ from understand_r1_zero.data import describe_faults, missing_columns, parse_answ
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.tables import Table
 
+SHOWN_CHARS = 40
+"""Of a value of the column of `--by`, whose values are told apart by these."""
 NO_VALUE = "(none)"
 """What a row without the column of `--by` is listed under."""
 
@@ -208,4 +210,6 @@ def _write_value(value: Any) -> str:
         return NO_VALUE
     if isinstance(value, float):
         return f"{value:g}"
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = " ".join(text.split()).encode(errors="backslashreplace").decode()
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 3]}..."

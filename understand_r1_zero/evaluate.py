@@ -61,7 +61,7 @@ def evaluate(
     finished: dict[str, dict[int, Group]] = {name: {} for name in benchmarks}
     labels: dict[int, Future[list[int | None]]] = {}
     elapse_s = dict.fromkeys(benchmarks, 0.0)
-    num_workers, deadline_s = args.oracle.grader_workers, args.oracle.grader_timeout_s
+    num_workers, deadline_s = args.grading.grader_workers, args.grading.grader_timeout_s
     grader = Grader(conventions_of(args.grading), num_workers, deadline_s)
     with ThreadPoolExecutor(num_workers, "vote") as threads, closing(grader):
         for done, group in enumerate(ask(requests), start=1):

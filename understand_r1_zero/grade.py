@@ -1,6 +1,5 @@
 """`python -m understand_r1_zero grade FILE`: grades anyone's completions, and says what they amount to."""
 
-import os
 import sys
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -25,7 +24,7 @@ from understand_r1_zero.completions import (
 from understand_r1_zero.data import require_column
 from understand_r1_zero.flags import parse_flags, refusals
 from understand_r1_zero.grade_summary import Tally, bad_row_lines, count, summary_lines
-from understand_r1_zero.grading.conventions import conventions_of, conventions_record
+from understand_r1_zero.grading.conventions import check_grading, conventions_of, conventions_record
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.scoring import sample_sizes
@@ -47,15 +46,11 @@ class GradeArgs:
     file: tyro.conf.Positional[Annotated[str, tyro.conf.arg(metavar="FILE")]]
     """The completions."""
     extraction: str = "any"
-    """Where the answer stands in a response: boxed, answer_tag, hash, sentence, final_answer, r1_distill, or any of them."""
+    """Where the answer stands in a response: boxed, answer_tag, hash, sentence, final_answer, r1_distill (where the prompt opened the thought), or any of them."""
     output: str = ""
     """Write a JSON line for each response to this file; PATH.partial until all are graded."""
     skip_bad_rows: bool = False
     """Leave out rows that cannot be graded, and name them; otherwise nothing is graded."""
-    grader_workers: int = 0
-    """Grading processes; 0: one for each core."""
-    grader_timeout_s: float = 3.0
-    """Seconds one answer may take before its grading process is killed."""
     columns: ColumnArgs = field(default_factory=ColumnArgs)
     grading: GradingArgs = field(default_factory=GradingArgs)
 
@@ -69,7 +64,7 @@ def grade(argv: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted before any row was graded", file=sys.stderr)
+        print("interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -92,15 +87,11 @@ def _check(args: GradeArgs) -> None:
             extraction_by_name(name or args.extraction)
         except ValueError as error:
             raise ValueError(f"{flag}: {error}") from None
-    if args.grader_workers < 0:
-        raise ValueError(f"--grader_workers must be at least 0, got {args.grader_workers}")
-    if not args.grader_timeout_s > 0:
-        raise ValueError(f"--grader_timeout_s must be above 0, got {args.grader_timeout_s}")
-    conventions_of(args.grading)
+    check_grading(args.grading)
     if not args.output:
         return
     output = Path(args.output)
-    if not output.parent.is_dir() or output.is_dir():
+    if not output.parent.is_dir() or (output.exists() and not output.is_file()):
         raise ValueError(f"--output must be a file in a folder that exists, got {args.output!r}")
     if output.exists() and output.samefile(path):
         raise ValueError("--output must be another file than FILE")
@@ -109,8 +100,8 @@ def _check(args: GradeArgs) -> None:
 def _grade_file(args: GradeArgs) -> int:
     table = open_file(Path(args.file))
     found = _survey(args, table)
-    num_workers = args.grader_workers or len(os.sched_getaffinity(0))
-    grader = Grader(conventions_of(args.grading), num_workers, args.grader_timeout_s)
+    num_workers = args.grading.grader_workers
+    grader = Grader(conventions_of(args.grading), num_workers, args.grading.grader_timeout_s)
     tally = Tally(sample_sizes(found.fewest))
     graded_by = {"extraction": args.extraction, **conventions_record(args.grading)}
     is_interrupted = False

@@ -61,14 +61,19 @@ class Tally:
         """The mean of every statistic over the known rows, of which there must be one."""
         return estimates(self._names, self._matrix())
 
-    def by_group(self) -> dict[str, tuple[int, dict[str, Estimate]]]:
-        """Number of known rows and means of each group, in the order in which people count."""
+    def by_group(self, num_groups: int) -> dict[str, tuple[int, dict[str, Estimate]]]:
+        """Number of known rows and means of the first groups, in the order in which people count."""
         matrix, codes = self._matrix(), np.array(self._group_of)
         found = {}
-        for name in sorted(self._groups, key=_natural):
+        for name in sorted(self._groups, key=_natural)[:num_groups]:
             rows = matrix[codes == self._groups[name]]
             found[name] = (len(rows), estimates(self._names, rows))
         return found
+
+    @property
+    def num_groups(self) -> int:
+        """Different values of the column."""
+        return len(self._groups)
 
     def _matrix(self) -> np.ndarray:
         return np.array(self._values).reshape(self.num_known, len(self._names))
@@ -153,16 +158,16 @@ def _status_lines(tally: Tally) -> list[str]:
 
 
 def _group_lines(tally: Tally, by: str) -> list[str]:
-    found = tally.by_group()
+    found = tally.by_group(LISTED_VALUES)
     means = next(iter(found.values()))[1]
     size = max(int(name.removeprefix("pass@")) for name in means if name.startswith("pass@"))
     names = [f"{vote}@{size}" for vote in VOTES if f"{vote}@{size}" in means]
     rows = [[f"by {by}", "rows", "accuracy", "95% interval", *names]]
-    for value, (num_rows, means) in list(found.items())[:LISTED_VALUES]:
+    for value, (num_rows, means) in found.items():
         accuracy, interval = _cell(means["accuracy"]).split()
         shown = [f"{means[name].mean:.3f}" for name in names]
         rows.append([f"  {value}", f"{num_rows:,}", accuracy, interval, *shown])
-    hidden = len(found) - LISTED_VALUES
+    hidden = tally.num_groups - LISTED_VALUES
     return table(rows) + ([f"  and {hidden:,} more values"] if hidden > 0 else [])
 
 
@@ -172,7 +177,5 @@ def _cell(estimate: Estimate) -> str:
 
 def _natural(value: str) -> list[tuple[bool, float, str]]:
     """Level 2 before Level 10, numbers before words."""
-    parts = re.findall(r"[0-9]+(?:\.[0-9]+)?|[^0-9]+", value)
-    return [
-        (not part[0].isdigit(), float(part) if part[0].isdigit() else 0.0, part) for part in parts
-    ]
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)|([^0-9]+)", value)
+    return [(not number, float(number or 0), text) for number, text in parts]

@@ -18,10 +18,11 @@ ROWS_NAMED = 10
 def graded_by(args: Args) -> dict[str, Any]:
     """What decided the verdicts, as files hold it: the oracle, and the rule-based one's conventions.
 
-    `extraction` is where the prompt template's answers stand.
+    `extraction` is where the prompt template's answers stand. A user's own oracle judges as it likes;
+    the conventions then say only which answers share a vote.
     """
-    if args.oracle.oracle != "math":
-        return {"oracle": args.oracle.oracle}
+    if not args.oracle.is_rule_based:
+        return {"oracle": args.oracle.oracle, "votes": conventions_record(args.grading)}
     extraction = load_template(args.data.prompt_template).extraction
     return {"oracle": "math", "extraction": extraction, **conventions_record(args.grading)}
 

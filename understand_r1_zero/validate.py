@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from understand_r1_zero.args import Args
+from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts, train_batch_refusal
 
 _AT_LEAST: dict[str, dict[str, float]] = {
@@ -16,7 +17,6 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "generate_max_length": 1,
         "max_staleness": 0,
     },
-    "oracle": {"grader_workers": 1},
     "reward": {"overlong_buffer_tokens": 0, "overlong_penalty": 0},
     "algorithm": {"num_ppo_epochs": 1, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
     "optim": {
@@ -80,8 +80,10 @@ def _ranges(args: Args) -> Iterator[str]:
         yield (
             f"--lr_scheduler must be one of {', '.join(_SCHEDULERS)}, got {args.optim.lr_scheduler}"
         )
-    if not args.oracle.grader_timeout_s > 0:
-        yield f"--grader_timeout_s must be above 0, got {args.oracle.grader_timeout_s}"
+    try:
+        check_grading(args.grading)
+    except ValueError as error:
+        yield str(error)
 
 
 def _values(args: Args, names: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, Any]]:
@@ -182,7 +184,7 @@ def _rewards(args: Args) -> Iterator[str]:
             f"--overlong_buffer_tokens must be below --generate_max_length {max_tokens}, got "
             f"{buffer_tokens}; DAPO's is a fifth of it, here {max_tokens // 5}"
         )
-    if args.oracle.audit_grader and args.oracle.oracle != "math":
+    if args.oracle.audit_grader and not args.oracle.is_rule_based:
         yield (
             f"--audit_grader compares the presets of --oracle math, got --oracle "
             f"{args.oracle.oracle}; drop one"

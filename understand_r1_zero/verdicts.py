@@ -71,7 +71,7 @@ class VerdictFile:
     """
 
     def __init__(self, path: str, conventions: Mapping[str, Any]) -> None:
-        self._whole = Path(path) if path else None
+        self._whole = Path(path).resolve() if path else None
         self._conventions = conventions
         self._file: IO[str] | None = None
         self.path: Path | None = None
@@ -90,7 +90,8 @@ class VerdictFile:
     def write(self, graded: GradedRow) -> None:
         """Add the lines of a row."""
         if self._file is not None:
-            self._file.writelines(f"{line}\n" for line in verdict_lines(graded, self._conventions))
+            lines = (f"{line}\n" for line in verdict_lines(graded, self._conventions))
+            self._file.write("".join(lines))
             self._file.flush()
 
     def complete(self) -> None:

@@ -38,7 +38,7 @@ def test_the_rule_based_oracle_gets_the_flags() -> None:
 
 
 def test_the_rule_based_oracle_is_audited_on_demand() -> None:
-    args = Args(oracle=OracleArgs(audit_grader=True, grader_workers=1))
+    args = Args(oracle=OracleArgs(audit_grader=True), grading=GradingArgs(grader_workers=1))
     oracle = load_oracle(args, "boxed")
     assert isinstance(oracle, MathOracle)
     (verdict,), _ = oracle.get_reward(["?"], [r"\boxed{5}"], ["5"])

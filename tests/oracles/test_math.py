@@ -42,24 +42,25 @@ def test_verdicts_in_order_with_statuses_and_shares(oracle: MathOracle) -> None:
     assert sum(metrics.values()) == pytest.approx(1)
 
 
-def test_fast_never_guesses_and_starts_no_process() -> None:
-    oracle = MathOracle(conventions=PRESETS["fast"])
-    responses = [r"\boxed{0.5}", r"\boxed{1+x}", r"\boxed{9^{9^{9^{9}}}}", "", r"\boxed{5}"]
-    references = [r"\frac{1}{2}", "x+1", "3", "5", ""]
-    verdicts, _ = oracle.get_reward(responses, responses, references)
-    assert [verdict.status for verdict in verdicts] == [
-        Status.CORRECT,
-        Status.INCORRECT,
-        Status.INCORRECT,
-        Status.UNPARSABLE,
-        Status.UNKNOWN,
-    ]
-    oracle.close()
+def test_a_preset_decides() -> None:
+    responses = [r"\boxed{2, 1}", r"\boxed{\frac{2}{4}}", r"\boxed{50\%}", r"\boxed{3.14159}"]
+    references = ["1, 2", r"\frac12", "0.5", r"\pi"]
+    right = {
+        "default": [True, True, True, False],
+        "fast": [False, True, False, False],
+        "strict": [False, False, False, False],
+        "lenient": [True, True, True, True],
+    }
+    for preset, expected in right.items():
+        oracle = MathOracle(conventions=PRESETS[preset], num_workers=1, timeout_s=20.0)
+        verdicts, _ = oracle.get_reward(responses, responses, references)
+        oracle.close()
+        assert [verdict.status is Status.CORRECT for verdict in verdicts] == expected
 
 
 def test_an_audit_tells_what_the_other_presets_make_of_each_answer(oracle: MathOracle) -> None:
-    responses = [r"\boxed{1+x}", r"\boxed{2+x}", r"\boxed{7}", "it is 5"]
-    references = ["x+1", "x+1", "", "5"]
+    responses = [r"\boxed{2, 1}", r"\boxed{2+x}", r"\boxed{7}", "it is 5"]
+    references = ["1, 2", "x+1", "", "5"]
     for preset in ("default", "fast"):
         audited = MathOracle(conventions=PRESETS[preset], timeout_s=20.0, is_audited=True)
         try:
@@ -67,7 +68,8 @@ def test_an_audit_tells_what_the_other_presets_make_of_each_answer(oracle: MathO
         finally:
             audited.close()
         others = [name for name in PRESETS if name != preset]
-        right = {n: Status.INCORRECT if n == "fast" else Status.CORRECT for n in others}
+        ordered = ("fast", "strict")
+        right = {n: Status.INCORRECT if n in ordered else Status.CORRECT for n in others}
         assert dict(verdicts[0].audit) == right
         assert dict(verdicts[1].audit) == dict.fromkeys(others, Status.INCORRECT)
         assert dict(verdicts[2].audit) == dict.fromkeys(others, Status.UNKNOWN)
@@ -77,7 +79,7 @@ def test_an_audit_tells_what_the_other_presets_make_of_each_answer(oracle: MathO
 
 
 def test_changed_conventions_are_compared_with_every_preset() -> None:
-    ordered = replace(PRESETS["fast"], order="ordered")
+    ordered = replace(PRESETS["default"], order="ordered")
     oracle = MathOracle(conventions=ordered, timeout_s=20.0, is_audited=True)
     (verdict,), _ = oracle.get_reward(["?"], [r"\boxed{5}"], ["5"])
     oracle.close()

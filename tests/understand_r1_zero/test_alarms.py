@@ -69,7 +69,7 @@ def test_a_healthy_step_and_an_empty_one_raise_no_alarm():
         (
             {"actor/timeout": 0.04, "actor/error": 0.02},
             "grader",
-            ["4%", "2%", "--grader_timeout_s", "--preset fast"],
+            ["4%", "2%", "--grader_timeout_s"],
         ),
         ({"actor/unknown": 0.1}, "unknown", ["10%", "unknown_golds.jsonl", "--output_key"]),
         ({"train/logprob_gap_mean": 0.03}, "logprob_gap", ["0.030 nats", "--bf16", "--tis_c"]),

@@ -22,7 +22,7 @@ from actors.sampling import SamplingActor
 from oracles.load import load_oracle
 from oracles.math import MathOracle
 from understand_r1_zero.__main__ import main
-from understand_r1_zero.args import Args, GradingArgs, OracleArgs
+from understand_r1_zero.args import Args, GradingArgs
 from understand_r1_zero.data import load_problems
 from understand_r1_zero.flags import flags_of
 from understand_r1_zero.grade import GradeArgs, parse
@@ -104,8 +104,8 @@ def test_the_summary_holds_every_number(grade, tmp_path):
     assert lines[:4] == [
         f"file       {file}",
         "holds      3 rows, 6 responses, 2 a row",
-        "graded by  preset fast: mathematics none, order any, percent either, units optional,",
-        "           relative_tolerance 1e-06, simplified false; extraction boxed",
+        "graded by  preset fast: mathematics sympy, order ordered, percent ignored, units ignored,",
+        "           relative_tolerance 0.0, simplified false; extraction boxed",
     ]
     assert "  accuracy, avg@2  0.500 0.000-1.000" in lines
     assert (
@@ -206,16 +206,16 @@ def test_a_file_whose_gold_answers_are_all_unknown_fails(grade, tmp_path):
 
 def test_every_line_holds_the_conventions(grade, tmp_path):
     file = write_lines(tmp_path / "rows.jsonl", ROWS)
-    verdicts = grade(file, *FAST, "--answer_order", "ordered", "--answer_tolerance", "0.01")[3]
+    verdicts = grade(file, *FAST, "--answer_order", "any", "--answer_tolerance", "0.01")[3]
     assert len(verdicts) == 6
     for line in verdicts:
         assert line["conventions"] == {
             "extraction": "boxed",
             "preset": "fast",
-            "mathematics": "none",
-            "order": "ordered",
-            "percent": "either",
-            "units": "optional",
+            "mathematics": "sympy",
+            "order": "any",
+            "percent": "ignored",
+            "units": "ignored",
             "relative_tolerance": 0.01,
             "simplified": False,
         }
@@ -242,8 +242,8 @@ def test_the_defaults_are_those_of_the_issue():
         (["--extraction", "box"], "--extraction: extraction must be one of boxed, "),
         (["--extraction=boxed", "--answer_extraction", "box"], "--answer_extraction: extraction "),
         (["--extraction=boxed", "--grader_timeout_s", "0"], "--grader_timeout_s must be above 0"),
-        (["--extraction=boxed", "--grader_workers", "-1"], "--grader_workers must be at least 0"),
-        (["--extraction=boxed", "--answer_tolerance", "nan"], "--answer_tolerance must be a num"),
+        (["--extraction=boxed", "--grader_workers", "0"], "--grader_workers must be at least 1"),
+        (["--extraction=boxed", "--answer_tolerance", "nan"], "--answer_tolerance must be at le"),
         (["--extraction=boxed", "--output", "no/v.jsonl"], "--output must be a file in a folder "),
         (["--extraction=boxed", "--output", "rows.jsonl"], "--output must be another file than "),
         (["--preset", "kind"], "invalid choice 'kind' for argument '--preset'."),
@@ -420,7 +420,7 @@ def test_evaluator_oracle_and_command_give_the_same_verdicts(grade, tmp_path, ex
     judged, _ = oracle.get_reward(["?"] * len(texts), texts, golds)
     oracle.close()
 
-    args = Args(grading=GradingArgs(preset=preset), oracle=OracleArgs(grader_timeout_s=1.0))
+    args = Args(grading=GradingArgs(preset=preset, grader_timeout_s=1.0))
     actor = SamplingActor(args, 0)
     actor._oracle = load_oracle(args, extraction)
     evaluated = [verdict for pair in pairs for verdict in actor._judge(*pair)]

@@ -36,15 +36,17 @@ def test_means_and_intervals_are_the_evaluators():
 
 def test_groups_are_apart_and_in_the_order_people_count():
     groups = ["Level 10", "Level 2", "Level 2", "algebra"]
-    found = tally_of(OUTCOMES, groups).by_group()
+    found = tally_of(OUTCOMES, groups).by_group(3)
     assert list(found) == ["Level 2", "Level 10", "algebra"]
     assert [count for count, _ in found.values()] == [1, 1, 1]
     assert [means["accuracy"].mean for _, means in found.values()] == [0.5, 1.0, 0.0]
 
 
 def test_numbers_come_before_words_and_by_value():
-    tally = tally_of([OUTCOMES[0]] * 6, ["10", "9", "easy", "(none)", "0.5", ""])
-    assert list(tally.by_group()) == ["", "0.5", "9", "10", "(none)", "easy"]
+    tally = tally_of([OUTCOMES[0]] * 6, ["10", "9", "easy", "(none)", "0.5", "1²"])
+    assert list(tally.by_group(6)) == ["0.5", "1²", "9", "10", "(none)", "easy"]
+    assert list(tally.by_group(2)) == ["0.5", "1²"]
+    assert tally.num_groups == 6
 
 
 def test_the_summary():

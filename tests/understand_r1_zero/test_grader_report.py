@@ -7,7 +7,7 @@ import pytest
 from understand_r1_zero.args import Args, DataArgs, GradingArgs, OracleArgs
 from understand_r1_zero.evaluate import Evaluation
 from understand_r1_zero.grader_report import ROWS_NAMED, GraderReport, graded_by
-from understand_r1_zero.grading.conventions import PRESETS
+from understand_r1_zero.grading.conventions import PRESETS, conventions_record
 from understand_r1_zero.recorder import Recorder
 from understand_r1_zero.run_directory import RunDirectory, read_rows
 from understand_r1_zero.scoring import score
@@ -105,9 +105,10 @@ def test_evaluations_are_stored_with_every_convention(run: RunDirectory):
     assert (example["step"], example["source"], example["answer"]) == (20, "math", "x+1")
 
 
-def test_what_graded_follows_the_template_and_a_users_oracle_has_no_conventions():
+def test_what_graded_follows_the_template_and_a_users_oracle_has_conventions_for_votes_only():
     assert graded_by(Args(data=DataArgs(prompt_template="r1")))["extraction"] == "answer_tag"
-    assert graded_by(Args(oracle=OracleArgs(oracle="mine:Oracle"))) == {"oracle": "mine:Oracle"}
+    record = graded_by(Args(oracle=OracleArgs(oracle="mine:Oracle")))
+    assert record == {"oracle": "mine:Oracle", "votes": conventions_record(GradingArgs())}
 
 
 def test_a_run_records_all_of_it(run: RunDirectory, capsys: pytest.CaptureFixture[str]):

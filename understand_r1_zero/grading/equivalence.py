@@ -29,30 +29,30 @@ def is_equivalent(answer: str, gold: str, conventions: Conventions) -> bool:
     """Whether both are the same answer. May never return, and may take all memory.
 
     Raises `UnparsableGoldError` where the gold answer can be read neither as mathematics nor as
-    words, and the exact path does not decide.
+    words, and the answer is not the same text.
     """
     is_exact = is_exact_match(answer, gold, conventions)
-    if is_exact is not None:
-        return is_exact
-    match conventions.mathematics:
-        case "none":
-            return False
-        case "math_verify":
-            return _agrees_by_library(answer, gold)
-        case "sympy":
-            return _is_same(answer, gold, conventions)
+    if is_exact:
+        return True
+    if is_exact is False:
+        require_readable(gold, conventions)
+        return False
+    if conventions.mathematics == "math_verify":
+        return _agrees_by_library(answer, gold)
+    return _is_same(answer, gold, conventions)
 
 
 def require_readable(gold: str, conventions: Conventions) -> None:
     """Raise `UnparsableGoldError` unless answers can be judged by this gold answer."""
     from understand_r1_zero.grading.reading.expressions import NeedsLibraryError
 
+    if is_plain_number(gold):
+        return
     if conventions.mathematics == "sympy":
         with contextlib.suppress(NeedsLibraryError):
             _read_gold(gold)
             return
-    if conventions.mathematics != "none" and not is_plain_number(gold):
-        _agrees_by_library(gold, gold)
+    _agrees_by_library(gold, gold)
 
 
 def warm_up() -> None:

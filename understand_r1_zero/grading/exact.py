@@ -10,6 +10,9 @@ from fractions import Fraction
 from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.reading.latex import MAX_ANSWER_CHARS
 
+NO_ANSWER = "the response gives no answer"
+"""Why a response is unparsable."""
+
 _COSMETICS = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
@@ -94,7 +97,7 @@ def _is_reduced(text: str) -> bool:
 
 def normalise(text: str) -> str:
     r"""The text without math delimiters, `\text{}`, idle white space and a trailing period."""
-    text = _without_delimiters(text)
+    text = without_delimiters(text)
     if _PLAIN.fullmatch(text):
         return text
     for pattern, replacement in _COSMETICS:
@@ -130,6 +133,7 @@ def _read_decimal(text: str) -> Fraction | None:
     return value * Fraction(10) ** exponent if exponent else value
 
 
-def _without_delimiters(text: str) -> str:
+def without_delimiters(text: str) -> str:
+    """The text without dollar signs, spaces around it and a trailing period."""
     text = _MATH_DELIMITERS.sub("", text.strip()).replace("−", "-")
     return text.strip().removesuffix(".").rstrip()

@@ -8,11 +8,11 @@ import re
 from functools import cache
 from typing import Any
 
+from understand_r1_zero.grading.exact import without_delimiters
 from understand_r1_zero.grading.reading.latex import MAX_ANSWER_CHARS, Unreadable
 
 _MAX_RELATIVE_GAP = 1e-5
 
-_DELIMITERS = re.compile(r"\\?\$|^\\[(\[]|\\[)\]]$")
 _SPACED_DIGITS = re.compile(r"(?<!\\frac)[0-9]\s+[0-9]")
 _BRACE = re.compile(r"\\.|([{}])", re.DOTALL)
 _EXPONENT = re.compile(r"(?<![\w.])([0-9]+(?:\.[0-9]+)?)[eE]([+-]?[0-9]{1,3})(?![\w.])")
@@ -54,7 +54,7 @@ def _extraction_config() -> tuple[Any, ...]:
 
 def _parse(text: str) -> Any:
     """The SymPy object that a text denotes, or None."""
-    text = _DELIMITERS.sub("", text.strip()).replace("−", "-").strip().removesuffix(".").rstrip()
+    text = without_delimiters(text)
     if not text or len(text) > MAX_ANSWER_CHARS or not _has_balanced_braces(text):
         return None
     if _SPACED_DIGITS.search(text):  # math-verify reads `1 2` as 3 and `1 1/2` as 1

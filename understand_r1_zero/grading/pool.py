@@ -21,14 +21,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from understand_r1_zero.grading.conventions import Conventions
-from understand_r1_zero.grading.exact import is_exact_match, is_plain_number, normalise
-from understand_r1_zero.grading.worker import NO_ANSWER
+from understand_r1_zero.grading.exact import NO_ANSWER, is_exact_match, is_plain_number, normalise
 from understand_r1_zero.types import Status
 
 START_DEADLINE_S = 60.0
 """Seconds a worker may take to load math-verify; one or two on an idle machine."""
-
-UNDECIDED = "not the same text or number as any gold answer"
 
 _CLOSED = "the grader pool was closed before this answer was graded"
 _PACKAGE_ROOT = str(Path(__file__).parents[2])
@@ -47,24 +44,17 @@ def grade_exactly(
 ) -> Grade | None:
     """The grade by the exact path alone, or None where only mathematics can tell.
 
-    Any gold may match. No gold, or an empty one where no other matches, is `UNKNOWN`. No answer is
-    `UNPARSABLE`, unless it remains to be seen whether the golds can be read. With
-    `mathematics="none"` what mathematics would have to tell is incorrect.
+    Any gold may match. No gold, or an empty one where no other matches, is `UNKNOWN`. Whether any
+    other gold can be read is for a worker to find out, unless it is a plain number.
     """
-    matches = [
-        False if answer is None else is_exact_match(answer, gold, conventions) for gold in golds
-    ]
+    matches = [answer is not None and is_exact_match(answer, gold, conventions) for gold in golds]
     if any(matches):
         return Grade(Status.CORRECT)
     if not golds or not all(normalise(gold) for gold in golds):
         return Grade(Status.UNKNOWN, "the gold answer is empty")
-    is_decided = conventions.mathematics == "none"
-    if answer is None:
-        is_decided = is_decided or all(map(is_plain_number, golds))
-        return Grade(Status.UNPARSABLE, NO_ANSWER) if is_decided else None
-    if None not in matches:
-        return Grade(Status.INCORRECT)
-    return Grade(Status.INCORRECT, UNDECIDED) if is_decided else None
+    if None in matches or not all(map(is_plain_number, golds)):
+        return None
+    return Grade(Status.UNPARSABLE, NO_ANSWER) if answer is None else Grade(Status.INCORRECT)
 
 
 class _Job(NamedTuple):
@@ -77,7 +67,7 @@ class _Job(NamedTuple):
 class GraderPool:
     """`num_workers` grading processes shared by any number of threads.
 
-    Workers start in the background at once. An answer has `deadline_s` seconds from when a worker
+    Workers start together, when the first answer needs one. An answer has `deadline_s` seconds from when a worker
     takes it up; then that worker is killed and replaced, and the answer is a `TIMEOUT`. A worker's
     death or error costs the one answer it had (`ERROR`). `close`, or leaving the `with` block, ends
     every worker; so does the end of this process, however it comes.
@@ -93,12 +83,7 @@ class GraderPool:
         self._workers = [_Worker() for _ in range(num_workers)]
         self._is_closed = False
         self._submit_lock = threading.Lock()
-        self._threads = [
-            threading.Thread(target=self._serve, args=(worker,), name="grader", daemon=True)
-            for worker in self._workers
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> Self:
         return self
@@ -121,6 +106,8 @@ class GraderPool:
         with self._submit_lock:
             if self._is_closed:
                 raise RuntimeError(_CLOSED)
+            if not self._threads:
+                self._start()
             self._jobs.put(_Job(future, answer, tuple(golds), conventions))
         return future
 
@@ -133,6 +120,14 @@ class GraderPool:
             self._jobs.put(None)
         for thread in self._threads:
             thread.join()
+
+    def _start(self) -> None:
+        self._threads = [
+            threading.Thread(target=self._serve, args=(worker,), name="grader", daemon=True)
+            for worker in self._workers
+        ]
+        for thread in self._threads:
+            thread.start()
 
     def _serve(self, worker: "_Worker") -> None:
         """Grade jobs one at a time; a replacement warms up while the thread waits for the next."""

@@ -26,8 +26,8 @@ from understand_r1_zero.grading.equivalence import (
     require_readable,
     warm_up,
 )
+from understand_r1_zero.grading.exact import NO_ANSWER
 
-NO_ANSWER = "the response gives no answer"
 _MEMORY_LIMIT_BYTES = 2 * 2**30
 _PR_SET_PDEATHSIG = 1
 

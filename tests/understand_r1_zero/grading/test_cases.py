@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pytest
 
 from understand_r1_zero.grading.conventions import PRESETS, Conventions
-from understand_r1_zero.grading.equivalence import is_exact_match
+from understand_r1_zero.grading.exact import is_exact_match
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.pool import GraderPool
 from understand_r1_zero.types import Status
