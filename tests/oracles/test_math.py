@@ -43,7 +43,7 @@ def test_verdicts_in_order_with_statuses_and_shares(oracle: MathOracle) -> None:
 
 
 def test_a_preset_decides() -> None:
-    responses = [r"\boxed{2, 1}", r"\boxed{\frac{2}{4}}", r"\boxed{50\%}", r"\boxed{3.14159}"]
+    responses = [r"\boxed{2, 1}", r"\boxed{\frac{2}{4}}", r"\boxed{50\%}", r"\boxed{3.1415}"]
     references = ["1, 2", r"\frac12", "0.5", r"\pi"]
     right = {
         "default": [True, True, True, False],

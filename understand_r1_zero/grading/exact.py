@@ -69,7 +69,8 @@ def is_exact_match(answer: str, gold: str, conventions: Conventions) -> bool | N
         return None
     if value != gold_value:
         # A float's ratio is exact: numbers of hundreds of digits neither overflow nor round.
-        tolerance = Fraction(conventions.relative_tolerance) if "." in answer + gold else 0
+        is_rounded = "." in answer + gold and not value.denominator == gold_value.denominator == 1
+        tolerance = Fraction(conventions.relative_tolerance) if is_rounded else 0
         return abs(value - gold_value) <= tolerance * max(abs(value), abs(gold_value))
     return not conventions.simplified or equally_simple(answer, gold)
 
@@ -135,5 +136,5 @@ def _read_decimal(text: str) -> Fraction | None:
 
 def without_delimiters(text: str) -> str:
     """The text without dollar signs, spaces around it and a trailing period."""
-    text = _MATH_DELIMITERS.sub("", text.strip()).replace("−", "-")
+    text = _MATH_DELIMITERS.sub(" ", text.strip()).replace("−", "-")
     return text.strip().removesuffix(".").rstrip()

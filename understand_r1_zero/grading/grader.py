@@ -39,9 +39,9 @@ class Grader:
     def label(self, answers: Sequence[str | None], statuses: Sequence[Status]) -> list[int | None]:
         """The classes of the answers of one problem (voting.py), whose grading gave these statuses.
 
-        An answer whose grading failed is compared by text and number only, and so is one whose
-        comparison fails, unless an earlier comparison of it ended: the other is to blame then. So an
-        endless answer costs one deadline, not one for each class. Where the gold answer is unknown nothing
+        An answer whose grading failed is compared by text and number only, and so is the one that is
+        to blame for a comparison that fails: an endless answer costs a deadline or two, not one for
+        each class. Where the gold answer is unknown nothing
         counts, and no answer has a class.
         """
         if Status.UNKNOWN in statuses:
@@ -54,13 +54,20 @@ class Grader:
             if not hanging.isdisjoint((answer, other)):
                 return is_exact_match(answer, other, self._conventions) is True
             status = self.grade(answer, (other,)).result().status
-            if status in FAILED:
-                hanging.update({answer, other} - sound or {answer})
-            else:
+            if status not in FAILED:
                 sound.update((answer, other))
+            elif other in sound or not self._ends(answer):
+                hanging.add(answer)
+            else:
+                sound.add(answer)
+                hanging.add(other)
             return status is Status.CORRECT
 
         return class_labels(answers, are_equal)
+
+    def _ends(self, answer: str) -> bool:
+        """Whether the answer can be compared with something simple."""
+        return self.grade(answer, ("0",)).result().status not in FAILED
 
     def close(self) -> None:
         """End the grading processes; what is under way raises RuntimeError."""

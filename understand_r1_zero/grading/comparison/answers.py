@@ -1,11 +1,12 @@
 """When two answers are the same: one rule for each pair of forms, by conventions."""
 
+import itertools
 from collections.abc import Sequence
 
-from sympy import S
+from sympy import Integer, S
 
 from understand_r1_zero.grading.comparison.labels import (
-    in_order_of_labels,
+    by_label,
     without_common_label,
     without_label,
 )
@@ -23,7 +24,9 @@ from understand_r1_zero.grading.reading.forms import (
     Rows,
     SetOf,
     Value,
+    Words,
 )
+from understand_r1_zero.grading.reading.words import plain_words
 
 MAX_ITEMS = 60
 """Longer unordered collections are compared in order only: all pairs would take too long."""
@@ -35,18 +38,23 @@ def same_answer(left: Form, right: Form, conventions: Conventions) -> bool:
     match left, right:
         case Value(), Value():
             return _same_quantity(left, right, conventions)
-        case Clock(), Clock():
-            is_same_half = left.half == right.half or not left.half or not right.half
-            return left.parts == right.parts and is_same_half
-        case Ratio(), Ratio():
-            return _same_ratio(left, right)
-        case Rows(), Rows():
-            return _same_rows(left, right, conventions)
-        case (Rows(), Bracketed()):
-            return _same_as_rows(left, right, conventions)
-        case (Bracketed(), Rows()):
-            return _same_as_rows(right, left, conventions)
+        case Ratio() | Clock(), Ratio() | Clock():
+            return _same_colon(left, right)
+        case (Rows() | Bracketed(), Rows() | Bracketed()) if Rows in (type(left), type(right)):
+            return _same_matrix(left, right, conventions)
+        case (Value(), Words() | SetOf()):
+            return _same_as_value(left, right, conventions)
+        case (Words() | SetOf(), Value()):
+            return _same_as_value(right, left, conventions)
     return left == right or _same_composite(left, right, conventions) or same_set(left, right)
+
+
+def _same_as_value(value: Value, other: Words | SetOf, conventions: Conventions) -> bool:
+    """`Amy` reads as a product of variables beside words; a set of one answer stands for it."""
+    if isinstance(other, SetOf):
+        return len(other.items) == 1 and same_answer(value, other.items[0], conventions)
+    text = plain_words(value.text).replace(" ", "")
+    return not value.unit and text.isalnum() and text == other.text.replace(" ", "")
 
 
 def _same_composite(left: Form, right: Form, conventions: Conventions) -> bool:
@@ -90,11 +98,34 @@ def _same_unit(left: Value, right: Value, conventions: Conventions) -> bool:
             return left.unit == right.unit or not left.unit or not right.unit
 
 
+def _same_colon(left: Ratio | Clock, right: Ratio | Clock) -> bool:
+    if isinstance(left, Clock) and isinstance(right, Clock):
+        is_same_half = left.half == right.half or not left.half or not right.half
+        return left.parts == right.parts and is_same_half
+    return _same_ratio(_as_ratio(left), _as_ratio(right))
+
+
+def _as_ratio(form: Ratio | Clock) -> Ratio:
+    return form if isinstance(form, Ratio) else Ratio(tuple(map(Integer, form.parts)))
+
+
 def _same_ratio(left: Ratio, right: Ratio) -> bool:
-    first, second = left.parts[0], right.parts[0]
-    return len(left.parts) == len(right.parts) and all(
-        same_value(a * second, b * first) for a, b in zip(left.parts, right.parts, strict=True)
+    """Whether the parts are proportional, and not all zero."""
+    if len(left.parts) != len(right.parts) or not (any(left.parts) and any(right.parts)):
+        return False
+    pairs = list(zip(left.parts, right.parts, strict=True))
+    return all(
+        same_value(a * other, b * one) for (a, b), (one, other) in itertools.combinations(pairs, 2)
     )
+
+
+def _same_matrix(left: Rows | Bracketed, right: Rows | Bracketed, conventions: Conventions) -> bool:
+    if isinstance(left, Rows):
+        if isinstance(right, Rows):
+            return _same_rows(left, right, conventions)
+        return _same_as_rows(left, right, conventions)
+    assert isinstance(right, Rows)
+    return _same_as_rows(right, left, conventions)
 
 
 def _same_rows(left: Rows, right: Rows, conventions: Conventions) -> bool:
@@ -125,13 +156,16 @@ def _same_bracketed(left: Bracketed, right: Bracketed, conventions: Conventions)
 
 def _same_listed(brackets: Bracketed, listing: Listing, conventions: Conventions) -> bool:
     """`1, 2` and `x = 1, y = 2` may stand for the tuple `(1, 2)`, never for an interval `[1, 2]`."""
-    is_tuple = brackets.opening == "("
-    return is_tuple and _in_order(brackets.items, in_order_of_labels(listing.items), conventions)
+    items = by_label(listing.items) or listing.items
+    return brackets.opening == "(" and _in_order(brackets.items, items, conventions)
 
 
 def _same_collection(
     left: Listing | SetOf, right: Listing | SetOf, conventions: Conventions
 ) -> bool:
+    named, others = by_label(left.items), by_label(right.items)
+    if (named is None) != (others is None):  # `x = 1, y = 2` beside `1, 2`, which has an order then
+        return _in_order(named or left.items, others or right.items, conventions)
     left_items, right_items = without_common_label(left.items), without_common_label(right.items)
     has_set = isinstance(left, SetOf) or isinstance(right, SetOf)
     if max(len(left_items), len(right_items)) > MAX_ITEMS:

@@ -43,13 +43,13 @@ def without_common_label(items: Sequence[Form]) -> Sequence[Form]:
     return [item.sides[1] if isinstance(item, Relation) else item for item in items]
 
 
-def in_order_of_labels(items: Sequence[Form]) -> Sequence[Form]:
-    """The values of `x = 1, y = 2`, where the names are in alphabetical order, else the items."""
-    if not all(map(_is_assignment, items)):
-        return items
-    assignments = [item for item in items if isinstance(item, Relation)]
-    names = [str(item.sides[0]) for item in assignments]
-    return [item.sides[1] for item in assignments] if names == sorted(set(names)) else items
+def by_label(items: Sequence[Form]) -> Sequence[Form] | None:
+    """The values of `y = 2, x = 1` in the alphabetical order of the names, or None for other items."""
+    assignments = [item for item in items if isinstance(item, Relation) and _is_assignment(item)]
+    values = {str(item.sides[0]): item.sides[1] for item in assignments}
+    if len(values) < 2 or len(values) < len(items):
+        return None
+    return [values[name] for name in sorted(values)]
 
 
 def is_label(form: Form) -> bool:

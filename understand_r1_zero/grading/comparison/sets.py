@@ -89,11 +89,18 @@ def _as_set(form: Form) -> Set | None:
             )
         case Relation():
             return _as_solutions(form)
-        case Listing():  # `x < 1 or x > 2`
-            parts = [_as_set(item) for item in form.items]
-            is_of_one = len(_variables(form)) <= 1 and None not in parts
-            return sympy.Union(*parts) if is_of_one else None
+        case Listing():
+            return _as_joint_set(form)
     return None
+
+
+def _as_joint_set(form: Listing) -> Set | None:
+    """`x < 1 or x > 2`; a comma means both conditions where both can hold."""
+    parts = [_as_set(item) for item in form.items]
+    if None in parts or len(_variables(form)) > 1:
+        return None
+    both = sympy.Intersection(*parts)
+    return sympy.Union(*parts) if form.is_union or both == S.EmptySet else both
 
 
 def _as_interval(form: Bracketed) -> Set | None:

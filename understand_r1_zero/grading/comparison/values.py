@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sympy
-from sympy import Expr, Rational, S, Symbol
+from sympy import Expr, Integer, Rational, S, Symbol
 from sympy.core.function import AppliedUndef
 
 _NUM_POINTS = 5
@@ -19,7 +19,9 @@ _NUM_POINTS_IF_STEPPED = 60
 _MAX_DRAWS = 12
 _DIGITS = 50
 _MAX_DIGITS = 1000
+_MAX_EXACT_EXPONENT = 2000
 _STEPPED = (
+    sympy.Abs,
     sympy.floor,
     sympy.ceiling,
     sympy.sign,
@@ -43,16 +45,19 @@ def same_value(left: Expr, right: Expr, relative_tolerance: float = 0.0) -> bool
     symbols = _symbols(left, right)
     if not symbols:
         return same_number(left, right, relative_tolerance)
-    found = 0
-    for point in _points(symbols, (left, right)):
-        a, b = _at(left, point), _at(right, point)
-        if a is None or b is None:
-            continue
-        if not same_number(a, b, relative_tolerance):
-            return False
-        found += 1
-        if found == _num_points(left, right):
-            return True
+    for points in (_points(symbols, (left, right)), _integer_points(symbols)):
+        found = 0
+        for point in points:
+            a, b = _at(left, point), _at(right, point)
+            if a is None or b is None:
+                continue
+            if not same_number(a, b, relative_tolerance):
+                return False
+            found += 1
+            if found == _num_points(left, right):
+                return True
+        if found:  # integers are for what is defined there alone, such as (-1)^n
+            break
     return bool(sympy.simplify(left - right) == 0)
 
 
@@ -80,13 +85,20 @@ def proportional(left: Expr, right: Expr) -> Expr | None:
 
 
 def same_number(left: Expr, right: Expr, relative_tolerance: float = 0.0) -> bool:
-    """Whether two numbers are equal, or differ by at most t times the larger."""
+    """Whether two numbers are equal, or differ by at most t times the larger; integers are exact."""
     if left == right:
         return True
+    if (left.is_Integer and right.is_Integer) or left.is_infinite or right.is_infinite:
+        return False
     if left.is_Rational and right.is_Rational:
         return bool(abs(left - right) <= Rational(relative_tolerance) * max(abs(left), abs(right)))
-    if left.is_infinite or right.is_infinite:
+    try:
+        return _same_digits(left, right, relative_tolerance)
+    except (TypeError, ValueError):  # SymPy's way to say that it has no digits
         return False
+
+
+def _same_digits(left: Expr, right: Expr, relative_tolerance: float) -> bool:
     a, b = sympy.N(left, _DIGITS), sympy.N(right, _DIGITS)
     gap, size = abs(a - b), max(abs(a), abs(b))
     if not (gap.is_number and gap.is_comparable):
@@ -116,21 +128,36 @@ def _num_points(*expressions: Expr) -> int:
 
 
 def _points(symbols: Sequence[Any], expressions: Sequence[Expr]) -> list[dict[Any, Any]]:
-    """Random rational points, every other one positive, where roots and logarithms are real."""
+    """Random rational points, every other one positive, where roots and logarithms are real.
+
+    Expressions with steps and bends get more of them, large ones and integers among them.
+    """
     draw = random.Random(_SEED)
-    num_draws = _MAX_DRAWS * _num_points(*expressions) // _NUM_POINTS
+    num_points = _num_points(*expressions)
+    is_stepped = num_points == _NUM_POINTS_IF_STEPPED
     points = []
-    for index in range(num_draws):
-        low = 1 if index % 2 == 0 else -400
-        points.append({s: Rational(draw.randint(low, 400) or 1, 97) for s in symbols})
+    for index in range(_MAX_DRAWS * num_points // _NUM_POINTS):
+        low = (1, -400)[index % 2]
+        unit = Rational(1, 97)
+        if is_stepped:
+            unit = (unit, 10 * unit, Integer(1), Integer(10))[index // 2 % 4]
+        points.append({s: unit * (draw.randint(low, 400) or 1) for s in symbols})
     return points
+
+
+def _integer_points(symbols: Sequence[Any]) -> list[dict[Any, Any]]:
+    draw = random.Random(_SEED)
+    return [{s: Integer(draw.randint(1, 60)) for s in symbols} for _ in range(_MAX_DRAWS)]
 
 
 def _at(expression: Expr, point: dict[Any, Any]) -> Expr | None:
     """The number there, or None where the expression has none or leaves the real numbers."""
     if not expression.has(S.ImaginaryUnit) and not _is_real_at(expression, point):
         return None
-    value = expression.subs(point)
+    try:
+        value = _substituted(expression, point)
+    except (ValueError, TypeError):  # SymPy's way to say that a function is not defined there
+        return None
     for call in value.atoms(AppliedUndef):
         # An unknown function is some number that its argument fixes.
         value = value.subs(call, Rational(zlib.crc32(str(call).encode()) + 1, 2**31 - 1))
@@ -139,10 +166,20 @@ def _at(expression: Expr, point: dict[Any, Any]) -> Expr | None:
     return None
 
 
+def _substituted(expression: Expr, point: dict[Any, Any]) -> Any:
+    """Exactly, unless a power would then have more digits than anybody wants."""
+    powers = [node.exp for node in expression.atoms(sympy.Pow) if isinstance(node.exp, Integer)]
+    if any(abs(int(exponent)) > _MAX_EXACT_EXPONENT for exponent in powers):
+        return expression.evalf(_DIGITS, subs=point)
+    return expression.subs(point)
+
+
 def _is_real_at(expression: Expr, point: dict[Any, Any]) -> bool:
     """Whether every root and logarithm within is of a number that has a real one."""
     for node in sympy.preorder_traversal(expression):
-        if isinstance(node, sympy.Pow) and not node.exp.is_Integer:
+        if isinstance(node, sympy.Pow):
+            if node.exp.is_Integer or node.exp.subs(point).is_Integer:
+                continue
             inner = node.base
         elif isinstance(node, sympy.log):
             inner = node.args[0]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import sympy
-from sympy import Expr, S
+from sympy import Expr, S, Symbol
 
 from understand_r1_zero.grading.reading.expressions import parse_expression
 from understand_r1_zero.grading.reading.forms import (
@@ -58,13 +58,14 @@ def _read_list(tokens: Sequence[Token]) -> Form:
     pieces = list(split(tokens, _separates))
     if len(pieces) == 1:
         return _read_item(pieces[0])
+    is_union = any(token.text.lower() in ("or", r"\lor", r"\vee") for token in tokens)
     items: list[Form] = []
     for piece in filter(None, pieces):  # `1, 2, and 3` has an empty piece
         item = _read_item(piece)
         items.extend(item.items if isinstance(item, Listing) else [item])
     if not items:
         raise Unreadable("only separators")
-    return items[0] if len(items) == 1 else Listing(tuple(items))
+    return items[0] if len(items) == 1 else Listing(tuple(items), is_union)
 
 
 def _separates(token: Token) -> bool:
@@ -81,9 +82,11 @@ def _read_item(tokens: Sequence[Token]) -> Form:
         return _read_list(stripped(inner))
     if inner is not None and tokens[0].text == r"\{":
         return _read_set(stripped(inner))
+    if (relation := _read_relation(tokens)) is not None:
+        return relation
     if any(token.text in _SIGNS for token in tokens):
-        return Listing(tuple(_read_item(_with_sign(tokens, which)) for which in (0, 1)))
-    for reader in (_read_relation, _read_set_operation, read_colon, read_in_base, _read_bracketed,
+        return Listing(tuple([_read_item(_with_sign(tokens, which)) for which in (0, 1)]))
+    for reader in (_read_set_operation, read_colon, read_in_base, _read_bracketed,
                    _read_scaled_matrix):  # fmt: skip
         if (form := reader(tokens)) is not None:
             return form
@@ -104,9 +107,9 @@ def _read_relation(tokens: Sequence[Token]) -> Form | None:
     sides = list(split(tokens, lambda token: token.text in _RELATIONS, operators))
     if len(sides) == 1:
         return None
-    if not sides[0] and operators == ["="]:  # `= 5`
+    if not sides[0] and len(sides) == 2 and _RELATIONS[operators[0]] == "=":  # `= 5`, `\approx 5`
         return _read_item(sides[1])
-    forms = tuple(map(_read_list, sides))
+    forms = tuple([_read_list(side) for side in sides])
     return Relation(tuple(_RELATIONS[operator] for operator in operators), forms)
 
 
@@ -125,10 +128,22 @@ def _read_set(inner: Sequence[Token]) -> Form:
     if not inner:
         return NamedSet(S.EmptySet)
     parts = list(split(inner, lambda token: token.text in _SUCH_THAT))
-    if len(parts) == 2:  # the condition says what the set holds
-        return _read_list(parts[1])
+    if len(parts) == 2:
+        element, condition = map(_read_list, parts)
+        if _names_any_number(element):
+            return condition
+        return Bracketed("such that", "", (element, condition))
     form = _read_list(inner)
     return SetOf(form.items if isinstance(form, Listing) else (form,))
+
+
+def _names_any_number(element: Form) -> bool:
+    """Whether the `x` or `x \\in \\mathbb{R}` of a set leaves all to its condition."""
+    if isinstance(element, Relation) and element.operators == ("in",):
+        element, numbers = element.sides
+        if numbers != NamedSet(S.Reals):
+            return False
+    return isinstance(element, Value) and isinstance(element.expression, Symbol)
 
 
 def _read_bracketed(tokens: Sequence[Token]) -> Form | None:
@@ -145,7 +160,7 @@ def _read_bracketed(tokens: Sequence[Token]) -> Form | None:
     pieces = list(split(inner, lambda token: token.text in (",", ";")))
     if len(pieces) > 1:
         round_brackets = {r"\langle": "(", r"\rangle": ")"}
-        items = tuple(map(_read_item, pieces))
+        items = tuple([_read_item(piece) for piece in pieces])
         return Bracketed(
             round_brackets.get(opening, opening), round_brackets.get(closing, closing), items
         )
@@ -157,12 +172,13 @@ def _read_bracketed(tokens: Sequence[Token]) -> Form | None:
 def _read_rows(environment: str, inner: Sequence[Token]) -> Rows:
     inner = stripped(inner)
     if environment == "array" and inner and inner[0].text == "{":
-        columns = next(i for i, token in enumerate(inner) if token.text == "}")
+        columns = [token.text for token in inner].index("}")
         inner = inner[columns + 1 :]
-    rows = filter(None, split(inner, lambda token: token.text == r"\\"))
-    return Rows(
-        tuple(tuple(map(_read_list, split(row, lambda token: token.text == "&"))) for row in rows)
-    )
+    rows = [row for row in split(inner, lambda token: token.text == r"\\") if row]
+    if not rows:
+        raise Unreadable("no rows")
+    cells = [split(row, lambda token: token.text == "&") for row in rows]
+    return Rows(tuple(tuple([_read_list(cell) for cell in row]) for row in cells))
 
 
 def _read_scaled_matrix(tokens: Sequence[Token]) -> Form | None:
@@ -181,7 +197,7 @@ def _determinant(rows: Rows) -> Value:
     entries = [[_entry(cell) for cell in row] for row in rows.rows]
     if any(len(row) != len(entries) for row in entries):
         raise Unreadable("a determinant that is not square")
-    determinant: Any = sympy.Matrix(entries).det()
+    determinant: Any = sympy.Matrix(entries).det(method="berkowitz")
     return Value(determinant, _DETERMINANT)
 
 

@@ -80,8 +80,9 @@ class Cursor:
     def position(self, position: int) -> None:
         self._position = position
 
-    def opens_list(self) -> bool:
-        """Whether a bracket opens next that holds a comma of its own."""
+    def opens_arguments(self) -> bool:
+        """Whether a bracket opens next that holds a comma of its own, or one number."""
+        inner: list[Token] = []
         depth = 0
         for token in self._tokens[self._position :]:
             depth += (token.kind is Kind.OPEN) - (token.kind is Kind.CLOSE)
@@ -89,4 +90,5 @@ class Cursor:
                 break
             if depth == 1 and token.text == ",":
                 return True
-        return False
+            inner.append(token)
+        return [token.kind for token in inner] == [Kind.OPEN, Kind.NUMBER]

@@ -2,13 +2,13 @@
 
 Products and quotients are read from the left, implicit ones too, as computer algebra reads them:
 `1/2x` is x/2. `i` is the imaginary unit, `e` Euler's number, `\\log` without a base is decimal. `f`,
-`g` and `h` before a bracket are functions, and so is any letter before a list of arguments.
+`g` and `h` before a bracket are functions, and so is any letter before a list or one number.
 """
 
 from collections.abc import Sequence
 
 import sympy
-from sympy import Expr, Integer, S, Symbol
+from sympy import Expr, Integer, Rational, S, Symbol
 
 from understand_r1_zero.grading.reading import names, operations
 from understand_r1_zero.grading.reading.cursor import Cursor
@@ -51,7 +51,7 @@ def parse_expression(tokens: Sequence[Token]) -> Expr:
     value = _Parser(cursor).sum()
     if cursor.next is not None:
         raise Unreadable(f"unexpected {cursor.next.text!r}")
-    if value.has(S.NaN, S.ComplexInfinity):
+    if value.has(S.NaN, S.ComplexInfinity, sympy.AccumBounds):
         raise Unreadable("no value")
     return value
 
@@ -145,7 +145,7 @@ class _Parser:
 
     def _letter(self, token: Token) -> Expr:
         name = token.text + names.read_affixes(self._cursor)
-        is_called = token.text in _CALLED or self._cursor.opens_list()
+        is_called = token.text in _CALLED or self._cursor.opens_arguments()
         if is_called and self._cursor.takes("("):
             return sympy.Function(name)(*self._rest_of_arguments())
         return _CONSTANTS.get(name, Symbol(name))
@@ -240,5 +240,9 @@ class _Parser:
 
     def _argument(self) -> Expr:
         """What a command or `^` takes: a group, or one number, letter or command after any sign."""
-        sign = self._sign()
-        return self._atom() if sign is None else sign * self._argument()
+        if (sign := self._sign()) is not None:
+            return sign * self._argument()
+        token = self._cursor.next
+        if token is not None and token.kind is Kind.NUMBER:  # `x^2\frac13` has no mixed number
+            return Rational(self._cursor.take().text)
+        return self._atom()

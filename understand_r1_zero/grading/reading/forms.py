@@ -29,9 +29,10 @@ class Words:
 
 @dataclass(frozen=True)
 class Listing:
-    """Values without brackets, `1, 2` or `1 or 2`, and both signs of `\\pm`."""
+    """Values without brackets, `1, 2` or `1 or 2` (`is_union`), and both signs of `\\pm`."""
 
     items: "tuple[Form, ...]"
+    is_union: bool = False
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,17 @@ SHORT_UNITS = frozenset([
 ])  # fmt: skip
 """Units that may stand behind a number without `\\text{}`, as longer words always may."""
 
+LONG_UNITS = frozenset([
+    "meter", "metre", "centimeter", "kilometer", "mile", "yard", "feet", "foot", "inch", "inche",
+    "gram", "kilogram", "pound", "ounce", "liter", "litre", "gallon", "second", "minute", "hour",
+    "week", "month", "year", "dollar", "cent", "degree", "unit", "percent", "mile", "kmph",
+    "million", "billion", "thousand", "hundred", "trillion",
+])  # fmt: skip
+"""Units that may stand right behind a digit; other words need a space."""
+
+UNIT_LETTERS = frozenset("mghslLJNWVKCFA")
+"""Units of one letter in `\\text{}`; other letters there are variables."""
+
 BRACKETS = {
     "(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\langle": r"\rangle", r"\lfloor": r"\rfloor",
     r"\lceil": r"\rceil",
@@ -57,15 +68,18 @@ _BARE_NAMES = frozenset([
 ])  # fmt: skip
 """Words that are mathematics without their backslash."""
 
-_SHORT_WORDS = frozenset(["yes", "no", "odd", "and", "or", "am", "pm"])
+_SHORT_WORDS = frozenset(["yes", "no", "odd", "and", "or", "am", "pm", "per"])
 """Words of less than four letters; other such runs of letters are products of variables."""
+
+_FUNCTION_OF_LETTERS = re.compile(r"(sin|cos|tan|cot|ln|log)([a-zA-Z]{1,2})")
+"""`sinx`."""
 
 _CHARACTERS = str.maketrans({
     "−": "-", "–": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "÷": "/",
     "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ", "√": r"\sqrt ", "≤": r"\leq ", "≥": r"\geq ",
     "≠": r"\neq ", "∪": r"\cup ", "∩": r"\cap ", "∈": r"\in ", "±": r"\pm ", "∓": r"\mp ",
     "ℝ": r"\mathbb{R}", "∅": r"\emptyset ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}",
-    "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", "²": "^{2}", "³": "^{3}",
+    "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}", "⅔": r"\frac{2}{3}", 
     "⟨": r"\langle ", "⟩": r"\rangle ", "’": "'", "\u00a0": " ", "θ": r"\theta ", "α": r"\alpha ",
     "β": r"\beta ", "λ": r"\lambda ", "€": r"\euro ", "£": r"\pounds ",
 })  # fmt: skip
@@ -90,7 +104,9 @@ _REWRITES = tuple(
         (r"\\l?dots|\\cdots|\.\.\.|…", r"\\dots "),
         (r"<=", r"\\leq "),
         (r">=", r"\\geq "),
-        (r"!=(?!=)", r"\\neq "),
+        (r"(?<![0-9A-Za-z)}])!=(?!=)", r"\\neq "),
+        (r"\\degrees?(?![A-Za-z])|\^\s*\(\s*\\circ\s*\)", r"^\\circ "),
+        (r"(?<!\\)\binfinity\b", r"\\infty "),
         # Letters and words by their fonts; `\mathrm{m}` is a unit, `\mathrm{e}` is not.
         (r"\\(?:operatorname|mathop)\*?\s*\{([A-Za-z]+)\}", r"\\\1 "),
         (r"\\(?:mathit|mathbf|boldsymbol|bm)\s*\{\s*([A-Za-z])\s*\}", r" \1 "),
@@ -129,6 +145,8 @@ _IN_WORDS = re.compile(
     rf"(?P<word>[A-Za-z]+(?:['-][A-Za-z]+)*)|(?P<rest>{_NUMBER}|\s+|.)", re.DOTALL
 )
 _DELIMITERS = re.compile(r"(?<!\\)\$|\\[()\[\]](?=\s*$)|^\s*\\[()\[\]]")
+_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻]+")
+_SUPERSCRIPT_DIGITS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻", "0123456789-")
 _LONE_DOLLAR = re.compile(r"(?<!\\)\$(?=\s*[0-9.])")
 _THREE_DIGITS = re.compile(r"[0-9]{3}(?:\.[0-9]+)?")
 _UP_TO_THREE_DIGITS = re.compile(r"[1-9][0-9]{0,2}")
@@ -148,13 +166,18 @@ def tokenize(text: str) -> list[Token]:
 
 
 def _clean(text: str) -> str:
-    text = text.translate(_CHARACTERS)
+    text = _SUPERSCRIPTS.sub(_as_exponent, text.translate(_CHARACTERS))
     if text.count("$") == 1:  # a currency, since delimiters come in pairs
         text = _LONE_DOLLAR.sub(r"\\$", text)
-    text = _DELIMITERS.sub("", text)
+    text = _DELIMITERS.sub(" ", text)
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     return text.strip().removesuffix(".").strip()
+
+
+def _as_exponent(superscripts: re.Match[str]) -> str:
+    digits = superscripts[0].translate(_SUPERSCRIPT_DIGITS)
+    return f"^{digits}" if len(digits) == 1 else f"^{{{digits}}}"
 
 
 def _scan(text: str) -> Iterator[Token]:
@@ -164,7 +187,8 @@ def _scan(text: str) -> Iterator[Token]:
         if group == "words":
             tokens = _words(match["words"])
         elif group == "letters":
-            tokens = _letters(piece, before)
+            is_adjacent = text[match.start() - 1 : match.start()].isdigit()
+            tokens = _letters(piece, before, is_adjacent)
         elif group == "space":
             tokens = iter((Token(Kind.SPACE, " "),))
         else:
@@ -192,21 +216,35 @@ def _token(group: str | None, piece: str) -> Token:
 def _words(text: str) -> Iterator[Token]:
     """The content of `\\text{}`: words, and whatever else stands between them."""
     for piece in _IN_WORDS.finditer(text):
-        if piece["word"]:
-            yield Token(Kind.WORD, piece["word"])
+        if (word := piece["word"]) in _BARE_NAMES:
+            yield Token(Kind.COMMAND, f"\\{word}")
+        elif word and len(word) == 1 and word not in UNIT_LETTERS:
+            yield Token(Kind.LETTER, word)
+        elif word:
+            yield Token(Kind.WORD, word)
         else:
             yield from _scan(piece["rest"])
 
 
-def _letters(text: str, before: Token | None) -> Iterator[Token]:
-    """A function, a word, a unit where it stands behind a number, or else separate variables."""
+def _letters(text: str, before: Token | None, is_adjacent: bool) -> Iterator[Token]:
+    """A function, a word, a unit where it stands behind a number, or else separate variables.
+
+    Right behind a digit (`is_adjacent`) only units that are known are none of these variables.
+    """
     is_behind_number = before is not None and (
         before.kind in (Kind.NUMBER, Kind.WORD, Kind.CLOSE) or before.text == "/"
     )
     is_unit = is_behind_number and text.lower() in SHORT_UNITS
+    is_word = len(text) > 3 and not (
+        is_adjacent and text.lower().removesuffix("s") not in LONG_UNITS
+    )
+    function = _FUNCTION_OF_LETTERS.fullmatch(text)
     if text in _BARE_NAMES:
         yield Token(Kind.COMMAND, f"\\{text}")
-    elif len(text) > 3 or text.lower() in _SHORT_WORDS or is_unit:
+    elif function:
+        yield Token(Kind.COMMAND, f"\\{function[1]}")
+        yield from (Token(Kind.LETTER, letter) for letter in function[2])
+    elif is_word or text.lower() in _SHORT_WORDS or is_unit:
         yield Token(Kind.WORD, text)
     else:
         yield from (Token(Kind.LETTER, letter) for letter in text)

@@ -59,13 +59,13 @@ def read_figure(figure: str, cursor: Cursor) -> Symbol:
 
 
 def read_derivative(cursor: Cursor) -> Symbol | None:
-    """The `{dy}{dx}` of a fraction as one symbol, or None."""
+    """The `{dy}{dx}` or `{d^2 y}{dx^2}` of a fraction as one symbol, or None."""
     start = cursor.position
-    names = []
+    parts = []
     for _ in range(2):
-        name = cursor.take() if cursor.takes("{", "d") else None
-        if name is None or name.kind is not Kind.LETTER or not cursor.takes("}"):
+        part = cursor.until_closed().replace(" ", "") if cursor.takes("{", "d") else ""
+        if not part or part[0] in "+-/*=":
             cursor.position = start
             return None
-        names.append(name.text)
-    return Symbol(f"d{names[0]}/d{names[1]}")
+        parts.append(part)
+    return Symbol(f"d{parts[0]}/d{parts[1]}")

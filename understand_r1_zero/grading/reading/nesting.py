@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from understand_r1_zero.grading.reading.latex import Kind, Token, Unreadable
+from understand_r1_zero.grading.reading.latex import BRACKETS, Kind, Token, Unreadable
 
 MAX_DEPTH = 40
 """Brackets within brackets; deeper text is not read."""
@@ -14,18 +14,24 @@ def depths(tokens: Sequence[Token]) -> list[int]:
     A half-open interval may close with the other kind of bracket. Raises `Unreadable` where brackets
     do not balance or are deeper than `MAX_DEPTH`.
     """
-    depth, found = 0, []
+    is_open: list[str] = []
+    found = []
     for token in tokens:
         if token.kind is Kind.OPEN:
-            depth += 1
-        found.append(depth)
-        if token.kind is Kind.CLOSE:
-            depth -= 1
-        if not 0 <= depth <= MAX_DEPTH:
-            raise Unreadable("unbalanced brackets" if depth < 0 else "nested too deep")
-    if depth:
+            is_open.append(token.text)
+        found.append(len(is_open))
+        if token.kind is Kind.CLOSE and not (is_open and _closes(token.text, is_open.pop())):
+            raise Unreadable("unbalanced brackets")
+        if len(is_open) > MAX_DEPTH:
+            raise Unreadable("nested too deep")
+    if is_open:
         raise Unreadable("unbalanced brackets")
     return found
+
+
+def _closes(closing: str, opening: str) -> bool:
+    is_interval = opening in ("(", "[") and closing in (")", "]")
+    return is_interval or closing == BRACKETS.get(opening, opening)
 
 
 def inside(tokens: Sequence[Token]) -> Sequence[Token] | None:

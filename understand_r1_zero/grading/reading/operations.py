@@ -30,11 +30,20 @@ _FUNCTIONS: dict[str, Any] = {
 def function_named(name: str) -> Callable[..., Expr]:
     """The function of LaTeX's name, angles in degrees understood; for logarithms see `logarithm`."""
     function = _FUNCTIONS[name]
-    return lambda *arguments: function(*map(_in_radians, arguments))
+
+    def call(*arguments: Expr) -> Expr:
+        try:
+            return function(*map(_in_radians, arguments))
+        except (TypeError, ValueError) as error:  # too few arguments, numbers without an order
+            raise Unreadable(f"{name}: {error}") from error
+
+    return call
 
 
 def logarithm(base: Expr) -> Callable[[Expr], Expr]:
     """The logarithm to a base."""
+    if base.is_zero or base == 1:
+        raise Unreadable("a logarithm to no base")
     return lambda argument: quotient(sympy.log(argument), sympy.log(base))
 
 
@@ -65,6 +74,8 @@ def quotient(top: Expr, bottom: Expr) -> Expr:
 def factorial(value: Expr, is_double: bool = False) -> Expr:
     """value! or value!!."""
     function: Any = sympy.factorial2 if is_double else sympy.factorial
+    if is_double and value.is_number and not isinstance(value, Integer):
+        raise Unreadable("a double factorial of no integer")
     if isinstance(value, Integer) and value > MAX_FACTORIAL:
         return function(value, evaluate=False)
     return function(value)

@@ -4,10 +4,18 @@ import re
 from collections.abc import Sequence
 
 import sympy
-from sympy import Expr, Symbol
+from sympy import Expr, S, Symbol
 
 from understand_r1_zero.grading.reading.expressions import parse_expression
-from understand_r1_zero.grading.reading.forms import Clock, Form, InBase, Ratio, Value, Words
+from understand_r1_zero.grading.reading.forms import (
+    Clock,
+    Form,
+    InBase,
+    NamedSet,
+    Ratio,
+    Value,
+    Words,
+)
 from understand_r1_zero.grading.reading.latex import Kind, Token, Unreadable
 from understand_r1_zero.grading.reading.nesting import split, stripped, text_of
 from understand_r1_zero.grading.reading.operations import DEGREE
@@ -20,6 +28,11 @@ from understand_r1_zero.grading.reading.units import (
 from understand_r1_zero.grading.reading.words import plain_words
 
 _CURRENCIES = {r"\$": "dollar^1", r"\euro": "euro^1", r"\pounds": "pound^1"}
+_SETS_IN_WORDS = {
+    "no solution": S.EmptySet, "no solutions": S.EmptySet, "none": S.EmptySet,
+    "empty set": S.EmptySet, "all real numbers": S.Reals, "real numbers": S.Reals,
+    "all reals": S.Reals,
+}  # fmt: skip
 _IN_BASE = re.compile(
     r"(?P<sign>-?)\(?(?P<digits>[0-9][0-9A-F]*(?:\.[0-9A-F]+)?)\)?_\{?(?P<base>[0-9]{1,3})\}?"
 )
@@ -94,7 +107,7 @@ def _read_money(tokens: Sequence[Token]) -> Value | None:
         raise Unreadable("a currency sign within an expression")
     value = read_quantity(stripped([*tokens[:place], *tokens[place + 1 :]]))
     currency = _CURRENCIES[marks[0]]
-    if not isinstance(value, Value) or value.unit not in ("", currency):
+    if not isinstance(value, Value) or value.unit not in ("", currency) or value.is_percent:
         raise Unreadable("a currency sign beside no number")
     return Value(value.expression, value.text, currency)
 
@@ -108,7 +121,7 @@ def _read_arc(tokens: Sequence[Token]) -> Value | None:
     num_primes = 0
     while len(tokens) > 1 and tokens[-1].text == "'":
         tokens, num_primes = stripped(tokens[:-1]), num_primes + 1
-    if not num_primes or tokens[-1].kind is not Kind.NUMBER:
+    if num_primes not in (1, 2) or tokens[-1].kind is not Kind.NUMBER:
         return None
     return Value(parse_expression(tokens), text_of(tokens), f"prime^{num_primes}")
 
@@ -120,10 +133,11 @@ def _without_degree(expression: Expr) -> Expr:
     return number
 
 
-def _read_words(tokens: Sequence[Token]) -> Value | Words:
+def _read_words(tokens: Sequence[Token]) -> Form:
     words = [token.text for token in tokens if token.kind is not Kind.SPACE]
     if len(words) == 1 and len(words[0]) == 1:  # `\text{A}`
         return Value(Symbol(words[0]), words[0])
     if len(words) == 1 and words[0].lower() in NUMBER_WORDS:
         return Value(sympy.Integer(NUMBER_WORDS[words[0].lower()]), words[0])
-    return Words(plain_words(" ".join(words)))
+    text = plain_words(" ".join(words))
+    return NamedSet(_SETS_IN_WORDS[text]) if text in _SETS_IN_WORDS else Words(text)

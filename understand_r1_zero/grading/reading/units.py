@@ -46,6 +46,15 @@ _NAMES = {
     "unit": "units",
     "person": "people persons",
 }
+_MATHEMATICS = frozenset((
+    "plus", "minus", "times", "over", "divided", "multiplied", "factorial", "root", "half", "halves",
+    "third", "thirds", "quarter", "quarters", "tenth", "tenths", "hundredth", "hundredths",
+    "thousandth", "thousandths", "dozen", "tens", "hundreds", "thousands", "millionth", "billionth",
+    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "twenty", "not", "wrong", "but", "instead", "sqrt", "choose", "modulo", "mod",
+))  # fmt: skip
+"""Words that change a number, or take it back."""
+
 _ONE_NAME = {other: name for name, others in _NAMES.items() for other in others.split()}
 _RATIOS = {"mph": {"mi": 1, "h": -1}, "kmph": {"km": 1, "h": -1}, "kph": {"km": 1, "h": -1}}
 _POWERS = {"square": 2, "sq": 2, "squared": 2, "cubic": 3, "cu": 3, "cubed": 3}
@@ -60,7 +69,8 @@ def split_unit(tokens: Sequence[Token]) -> tuple[Sequence[Token], Sequence[Token
     """
     start = next((i for i, token in enumerate(tokens) if token.kind is Kind.WORD), len(tokens))
     tail = tokens[start:]
-    if start and all(_may_be_in_unit(token) for token in tail):
+    is_unit = all(map(_may_be_in_unit, tail)) and not _MATHEMATICS & {t.text.lower() for t in tail}
+    if start and is_unit:
         return tokens[:start], tail
     return tokens, ()
 
@@ -88,7 +98,9 @@ def _powers(tokens: Sequence[Token]) -> dict[str, int]:
             powers[last] *= _exponent(tokens[position + 1 :])
         elif token.text == "/" or word == "per":
             sign = -1
-        elif word in ("squared", "cubed") and last:
+        elif word in ("squared", "cubed"):
+            if not last:
+                raise Unreadable("a power in words")
             powers[last] *= _POWERS[word]
         elif word in _POWERS:
             pending = _POWERS[word]

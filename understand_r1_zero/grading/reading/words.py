@@ -3,13 +3,16 @@
 import re
 
 _MARKUP = re.compile(r"\\(?:text|textbf|textrm|mathrm|mathbf|mbox)\s*(?=\{)|\\(?=\s)|[{}$~]")
-_CHOICE = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])(?:\s+\S.*)?", re.DOTALL)
-_LETTER = re.compile(r"\s*\(?\s*([A-J])\s*\)?\s*")
+_WORD = re.compile(r"[a-z]+|[-.]?\s?[0-9]+|[+*/^=<>%]")
+_CHOICE = re.compile(r"\s*(?:\(([A-J])\)|([A-J])[).:])(?:\s+(?P<content>\S.*))?", re.DOTALL)
+_OTHER_LETTER = re.compile(r"(?<![A-Za-z])[A-J](?![A-Za-z])")
+_LETTER = re.compile(r"\s*\(?\s*(?:([A-J])|(?!))\s*\)?\s*()")
 
 
 def plain_words(text: str) -> str:
-    """The text as words are compared: lower case, letters and digits only."""
-    return " ".join(re.findall(r"[a-z0-9]+", _MARKUP.sub("", text).lower()))
+    """The text as words are compared: lower case, without punctuation, signs of numbers kept."""
+    pieces = _WORD.findall(_MARKUP.sub("", text).lower())
+    return " ".join("".join(piece.split()) for piece in pieces)
 
 
 def chosen(left: str, right: str) -> tuple[str, str] | None:
@@ -19,11 +22,17 @@ def chosen(left: str, right: str) -> tuple[str, str] | None:
     as `B)` is; the other may be the letter alone.
     """
     texts = [_MARKUP.sub("", text) for text in (left, right)]
-    choices = [_CHOICE.fullmatch(text) for text in texts]
+    choices = [_choice(text) for text in texts]
     letters = [
         choice or _LETTER.fullmatch(text) for choice, text in zip(choices, texts, strict=True)
     ]
     if not any(choices) or letters[0] is None or letters[1] is None:
         return None
-    first, second = (next(filter(None, match.groups())) for match in letters if match)
+    first, second = (match[1] or match[2] for match in letters if match)
     return first, second
+
+
+def _choice(text: str) -> re.Match[str] | None:
+    """A letter with its mark, unless what follows names another one."""
+    match = _CHOICE.fullmatch(text)
+    return None if match is None or _OTHER_LETTER.search(match["content"] or "") else match
