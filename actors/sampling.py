@@ -153,9 +153,9 @@ class SamplingActor:
     async def _grade(self, asked: "_Asked", samples: Sequence[Sample]) -> Group:
         sampled_s = time.perf_counter()
         loop = asyncio.get_running_loop()
-        texts = [sample.text for sample in samples if not sample.is_truncated]
-        judge = self._judge
-        graded = iter(await loop.run_in_executor(self._threads, judge, asked.problem, texts))
+        judged = await loop.run_in_executor(
+            self._threads, self._judge_samples, asked.problem, samples
+        )
         responses = tuple(
             Response(
                 text=sample.text,
@@ -163,9 +163,9 @@ class SamplingActor:
                 sampler_logprobs=sample.sampler_logprobs,
                 is_truncated=sample.is_truncated,
                 version_spans=sample.version_spans,
-                verdict=self._rewarded(_TRUNCATED if sample.is_truncated else next(graded), sample),
+                verdict=self._rewarded(verdict, sample),
             )
-            for sample in samples
+            for sample, verdict in zip(samples, judged, strict=True)
         )
         self._num_groups += 1
         self._num_tokens += sum(len(response.token_ids) for response in responses)
@@ -178,6 +178,19 @@ class SamplingActor:
             generate_s=sampled_s - asked.at_s,
             grade_s=time.perf_counter() - sampled_s,
         )
+
+    def _judge_samples(self, problem: Problem, samples: Sequence[Sample]) -> list[Verdict]:
+        """A verdict for each sample, those that were cut not shown to the oracle.
+
+        Where all were cut, the rule-based oracle still says whether the gold answer can be read.
+        """
+        texts = [sample.text for sample in samples if not sample.is_truncated]
+        if not texts and self._args.oracle.is_rule_based:
+            [of_nothing] = self._judge(problem, [""])
+            if of_nothing.status is Status.UNKNOWN:
+                return [of_nothing] * len(samples)
+        judged = iter(self._judge(problem, texts))
+        return [_TRUNCATED if sample.is_truncated else next(judged) for sample in samples]
 
     def _judge(self, problem: Problem, texts: Sequence[str]) -> list[Verdict]:
         if not texts:

@@ -173,7 +173,8 @@ class RunDirectory:
     ) -> Path:
         """Write `eval_results/{step}_{benchmark}.json`: the score, and a record a problem.
 
-        `conventions` say what was graded how, without which a score cannot be compared. Characters of the benchmark's name that file names may not hold become `_`.
+        `conventions` say what was graded how, without which a score cannot be compared. Characters
+        of the benchmark's name that file names may not hold become `_`.
         """
         path = self.eval_results / evaluation_name(step, benchmark)
         ordered = sorted(groups, key=lambda group: (group.problem.source, group.problem.row))

@@ -141,8 +141,11 @@ def score(
     )
     if not known:
         source = groups[0].problem.source if groups else "the benchmark"
+        reasons = [r.verdict.reason for group in groups for r in group.responses]
+        why = next(filter(None, reasons), "there is no problem")
         raise ValueError(
-            f"no gold answer of {source} could be read; check --eval_output_key and the answers"
+            f"no gold answer of {source} could be read ({why}); check --eval_output_key and the "
+            "answers"
         )
     num_samples = len(known[0][0].responses)
     assert all(len(group.responses) == num_samples for group, _ in known), "groups differ in size"

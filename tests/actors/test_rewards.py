@@ -103,6 +103,15 @@ def test_an_unreadable_gold_answer_earns_nothing_and_is_not_trained_on():
     assert actor_metrics([group], evaluation_sampling(args), 0)["actor/unknown"] == 1.0
 
 
+def test_an_unreadable_gold_answer_is_unknown_also_where_every_response_was_cut():
+    args = fast(RewardArgs(3.0, -2.0, non_stop_fixed_reward=-1.0))
+    group = graded(args, ["truncated", "truncated"], gold="$")
+    assert [response.verdict.status for response in group.responses] == ["unknown"] * 2
+    assert group.rewards.tolist() == [0.0, 0.0]
+    known = graded(args, ["truncated", "truncated"])
+    assert [response.verdict.status for response in known.responses] == ["truncated"] * 2
+
+
 def test_an_unreadable_gold_answer_leaves_the_score_of_the_others_alone():
     args = fast(RewardArgs())
     readable = [graded(args, ["right", "wrong"], row=row) for row in range(3)]

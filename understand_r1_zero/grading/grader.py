@@ -41,8 +41,7 @@ class Grader:
 
         An answer whose grading failed is compared by text and number only, and so is the one that is
         to blame for a comparison that fails: an endless answer costs a deadline or two, not one for
-        each class. Where the gold answer is unknown nothing
-        counts, and no answer has a class.
+        each class. Where the gold answer is unknown nothing counts, and no answer has a class.
         """
         if Status.UNKNOWN in statuses:
             return [None] * len(statuses)

@@ -1,7 +1,7 @@
 """A grading process: `python -m understand_r1_zero.grading.worker`, started by pool.py.
 
-Reads one JSON object a line from stdin, `{"answer", "golds", "conventions",
-"deadline_s"}`, and answers with one on stdout, `{"status", "reason"}`, where status is a `types.Status`. Before that it
+Reads one JSON object a line from stdin, `{"answer", "golds", "conventions", "deadline_s"}`, and
+answers with one on stdout, `{"status", "reason"}`, where status is a `types.Status`. Before that it
 prints one line when it is warm. It ends when stdin does, or with the thread that started it.
 
 The caller kills it at the deadline. What it limits itself: memory, recursion (Python's own limit),
