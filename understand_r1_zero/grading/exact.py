@@ -39,6 +39,7 @@ _NUMBER = re.compile(
     r"(?:(?:[eE]|(?:\\times|\\cdot|\*|×)10\^)\{?(?P<exponent>[+-]?[0-9]{1,3})\}?)?"
     r"|(?P<sign>[+-]?)10\^\{?(?P<power>[+-]?[0-9]{1,3})\}?"
 )
+_SMALL_INTEGER = re.compile(r"-?[0-9]{1,18}")
 _INTEGER = re.compile(rf"[+-]?{_DIGITS}")
 _INTEGER_FRACTION = re.compile(
     r"[+-]?(?:\\frac\{[+-]?([0-9]{1,200})\}\{([0-9]{1,200})\}|([0-9]{1,200})/([0-9]{1,200}))"
@@ -53,6 +54,8 @@ def is_exact_match(answer: str, gold: str, conventions: Conventions) -> bool | N
     numbers nor both single letters. An empty gold decides nothing; a differing answer over
     `MAX_ANSWER_CHARS` is wrong, and so is an empty one.
     """
+    if _SMALL_INTEGER.fullmatch(answer) and _SMALL_INTEGER.fullmatch(gold):  # most of all
+        return int(answer) == int(gold)
     if conventions.units == "required" and (r"\$" in answer) != (r"\$" in gold):
         return None
     answer, gold = normalise(answer), normalise(gold)
@@ -77,7 +80,7 @@ def is_exact_match(answer: str, gold: str, conventions: Conventions) -> bool | N
 
 def is_plain_number(text: str) -> bool:
     """Whether a text is one number, which every way of grading can read."""
-    return read_number(normalise(text)) is not None
+    return bool(_SMALL_INTEGER.fullmatch(text)) or read_number(normalise(text)) is not None
 
 
 def equally_simple(left: str, right: str) -> bool:

@@ -50,11 +50,11 @@ def grade_exactly(
     matches = [answer is not None and is_exact_match(answer, gold, conventions) for gold in golds]
     if any(matches):
         return Grade(Status.CORRECT)
+    if golds and None not in matches and all(map(is_plain_number, golds)):
+        return Grade(Status.UNPARSABLE, NO_ANSWER) if answer is None else Grade(Status.INCORRECT)
     if not golds or not all(normalise(gold) for gold in golds):
         return Grade(Status.UNKNOWN, "the gold answer is empty")
-    if None in matches or not all(map(is_plain_number, golds)):
-        return None
-    return Grade(Status.UNPARSABLE, NO_ANSWER) if answer is None else Grade(Status.INCORRECT)
+    return None
 
 
 class _Job(NamedTuple):
