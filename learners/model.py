@@ -4,13 +4,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from learners.head import MAX_LOGITS, TokenHead
 from understand_r1_zero.args import ModelArgs
-
-MAX_LOGITS = 2**26
-"""Logits that may exist at once (256 MiB in float32); more are computed in pieces."""
 
 
 def load_model(path: str, args: ModelArgs, *, device: str) -> PreTrainedModel:
@@ -68,23 +65,25 @@ class TokenLogprobs(nn.Module):
     """Log-prob and entropy of chosen tokens under a causal language model.
 
     The head sees only the positions that predict a chosen token: prompts, padding and the vocabulary
-    at every other place cost nothing.
-
-    Args:
-        model: the language model.
-        temperature: divides the logits, as in sampling.
-        max_logits: logits computed at once; beyond, pieces are recomputed in the backward pass. 0: all
-            at once (ZeRO-3 needs it: every rank must run the head equally often).
+    at every other place cost nothing. The rest is as in `TokenHead`.
     """
 
     def __init__(
-        self, model: PreTrainedModel, temperature: float, max_logits: int = MAX_LOGITS
+        self,
+        model: PreTrainedModel,
+        temperature: float,
+        max_logits: int = MAX_LOGITS,
+        *,
+        has_entropy_gradient: bool = False,
     ) -> None:
         super().__init__()
-        assert model.get_output_embeddings() is not None, "a causal language model has a head"
+        head: Any = model.get_output_embeddings()
+        assert head is not None, "a causal language model has a head"
+        # First, for its parameters to have their names in it.
         self.model: PreTrainedModel = model
-        self.temperature = temperature
-        self.max_logits = max_logits
+        self.head = TokenHead(
+            head, temperature, max_logits, has_entropy_gradient=has_entropy_gradient
+        )
 
     def forward(
         self,
@@ -94,33 +93,17 @@ class TokenLogprobs(nn.Module):
         position_ids: Tensor | None = None,
         segments: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """float32 (N,) log-probs and (N,) entropies in nats, without gradient; see `MicroBatch`."""
+        """float32 (N,) log-probs and (N,) entropies in nats; see `MicroBatch`.
+
+        Gradients flow through the entropies only with `has_entropy_gradient`.
+        """
         hidden = self.model.base_model(
             input_ids=input_ids,
             position_ids=position_ids,
             attention_mask=None if segments is None else shared_prompt_mask(segments),
             use_cache=False,
         ).last_hidden_state
-        chosen = hidden.flatten(0, 1).index_select(0, sources)
-        vocabulary = self.model.config.vocab_size
-        size = max(1, self.max_logits // vocabulary) if self.max_logits else len(targets)
-        if len(targets) <= size:
-            return self._score(chosen, targets)
-        pieces = [
-            checkpoint(self._score, *piece, use_reentrant=False)
-            for piece in zip(chosen.split(size), targets.split(size), strict=True)
-        ]
-        return torch.cat([p[0] for p in pieces]), torch.cat([p[1] for p in pieces])
-
-    def _score(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-        head: Any = self.model.get_output_embeddings()
-        logits = head(hidden).float()
-        if self.temperature != 1.0:
-            logits = logits / self.temperature
-        logprobs = torch.log_softmax(logits, dim=-1)
-        with torch.no_grad():
-            entropies = -(logprobs.exp() * logprobs).sum(-1)
-        return logprobs.gather(-1, targets[:, None]).squeeze(-1), entropies
+        return self.head(hidden.flatten(0, 1).index_select(0, sources), targets)
 
 
 def shared_prompt_mask(segments: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from transformers import AutoTokenizer
 
 from learners.batching import Batch, Limits, MicroBatch, collate, plan
 from learners.engine import Engine
-from learners.model import MAX_LOGITS, TokenLogprobs, can_share_prompts, linear_cost, load_model
+from learners.model import TokenLogprobs, can_share_prompts, linear_cost, load_model
 from understand_r1_zero.args import Args
 from understand_r1_zero.checkpoint import naming_a_full_disk
 from understand_r1_zero.run_directory import disk_errors_explained
@@ -143,8 +143,7 @@ class Policy:
         return saved["state"]
 
     def _scorer(self, model: Any) -> TokenLogprobs:
-        max_logits = 0 if self._args.optim.zero_stage == 3 else MAX_LOGITS
-        return TokenLogprobs(model, self._args.sampling.temperature, max_logits)
+        return TokenLogprobs(model, self._args.sampling.temperature)
 
     @torch.no_grad()
     def _score(self, forward: Forward, batch: Batch, responses: np.ndarray) -> np.ndarray:

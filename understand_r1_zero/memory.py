@@ -13,8 +13,8 @@ USABLE = 0.95
 """Share of a GPU that fragmentation and other contexts leave."""
 PROCESS_BYTES = GIB
 """Interpreter and libraries in host memory; on a GPU, the CUDA context and its workspaces."""
-LOGITS_AT_ONCE = 2**26
-"""As learners/model.py computes them, which must not be imported from here."""
+LOGITS_AT_ONCE = 2**25
+"""As learners/head.py computes them, which must not be imported from here."""
 LARGEST_BUCKET = 500_000_000
 """Gradient elements communicated at once, as learners/engine.py sets it; twice while overlapping."""
 SAMPLER_WORKSPACE_BYTES = 2 * GIB
@@ -170,12 +170,12 @@ def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tu
 
 
 def _logit_bytes(args: Args, size: ModelSize, tokens: int) -> int:
-    """Logits, their log-softmax, its exponential and the gradients: five of four bytes.
+    """Log-softmax of one piece and its exponential, and the head's gradient, summed in float32.
 
-    The learner computes pieces of `LOGITS_AT_ONCE`, but all at once under ZeRO-3.
+    With bf16 the gradient of a piece is a second matrix of its size.
     """
-    logits = tokens * size.vocabulary
-    return 20 * (logits if args.optim.zero_stage == 3 else min(logits, LOGITS_AT_ONCE))
+    gradients = (2 if args.model.bf16 else 1) * size.vocabulary * size.hidden
+    return 8 * min(tokens * size.vocabulary, LOGITS_AT_ONCE) + 4 * gradients
 
 
 def _actor_parts(args: Args, size: ModelSize, *, on_gpu: bool) -> tuple[Part, ...]:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from learners.model import MAX_LOGITS
+from learners.head import MAX_LOGITS
 from understand_r1_zero.args import Args
 from understand_r1_zero.cli import parse
 from understand_r1_zero.memory import (
@@ -151,10 +151,12 @@ def test_activations_are_what_pytorch_saves(bf16: bool, checkpointing: bool):
 
 def test_logits_are_bounded_as_the_learner_bounds_them():
     assert LOGITS_AT_ONCE == MAX_LOGITS
-    bounded = part(memory(f"{GPUS} --collocate").learner, "logits")
-    whole = part(memory(f"{GPUS} --collocate --zero_stage 3").learner, "logits")
-    assert bounded.num_bytes == 20 * MAX_LOGITS
-    assert whole.num_bytes == 20 * 4024 * SEVEN_B.vocabulary
+    head = 4 * SEVEN_B.vocabulary * SEVEN_B.hidden
+    for flags in ("", "--zero_stage 3"):
+        found = part(memory(f"{GPUS} --collocate {flags}").learner, "logits")
+        assert found.num_bytes == 8 * MAX_LOGITS + 2 * head
+    few = part(memory("--max_tokens_per_micro_batch 88").learner, "logits")
+    assert few.num_bytes == 8 * 1088 * SEVEN_B.vocabulary
 
 
 def test_keys_and_values_of_published_models():
