@@ -1,4 +1,4 @@
-"""From trajectories to padded micro-batches: which responses, in which rows, on which rank.
+"""From trajectories to micro-batches: the tokens of an update, its plan over the ranks, its arrays.
 
 Everything here is deterministic and every rank computes all of it, so that the ranks agree without a
 word. Responses are named by their position in the update's batch.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from learners.rows import Block, Limits, Row, arrange, split_over_ranks
 from understand_r1_zero.types import Trajectory
 
 
@@ -61,92 +62,39 @@ class Batch:
         return np.split(tokens, self.offsets[1:-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One row of a micro-batch: a prompt, then one or more responses to it."""
-
-    responses: tuple[int, ...]
-    num_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How large rows and micro-batches may become.
-
-    `linear_cost` decides how many responses share a prompt: the cost of one token in the linear
-    layers, in units of one query-key pair of attention; 0: none share.
-    """
-
-    max_tokens: int
-    max_responses: int
-    linear_cost: float = 0.0
-
-
-def rows_of(batch: Batch, responses: np.ndarray, limits: Limits) -> list[Row]:
-    """Rows for the given responses; those to one prompt share it as far as that is cheaper.
+def blocks_of(batch: Batch, responses: np.ndarray, limits: Limits) -> list[Block]:
+    """Blocks of the given responses; those to one prompt share it as far as that is cheaper.
 
     The same prompt before each of its responses is most of the work when responses are short. In a
-    shared row the linear layers see it once, but attention pays for the pairs of tokens that the mask
-    then hides: a row of L tokens costs `c L + L^2`, one that shares nothing `c L + L^2 / 2` (causal).
+    shared block the linear layers see it once, but attention pays for the pairs of tokens that the mask
+    then hides: a block of L tokens costs `c L + L^2`, one that shares nothing `c L + L^2 / 2` (causal).
     Responses without a token are left out.
     """
-    rows: list[Row] = []
-    open_rows: dict[int, int] = {}
+    blocks: list[Block] = []
+    open_blocks: dict[int, int] = {}
     for response in responses.tolist():
         length = int(batch.lengths[response])
         if length == 0:
             continue
         group = int(batch.groups[response])
         prompt = len(batch.trajectories[response].prompt_token_ids)
-        position = open_rows.get(group, -1)
-        if position >= 0 and _is_worth_sharing(rows[position], prompt, length, limits):
-            row = rows[position]
-            rows[position] = Row((*row.responses, response), row.num_tokens + length)
+        position = open_blocks.get(group, -1)
+        if position >= 0 and _is_worth_sharing(blocks[position], prompt, length, limits):
+            block = blocks[position]
+            blocks[position] = Block((*block.responses, response), block.num_tokens + length)
         else:
-            open_rows[group] = len(rows)
-            rows.append(Row((response,), prompt + length))
-    return rows
+            open_blocks[group] = len(blocks)
+            blocks.append(Block((response,), prompt + length))
+    return blocks
 
 
-def _is_worth_sharing(row: Row, prompt: int, length: int, limits: Limits) -> bool:
-    shared = row.num_tokens + length
-    is_full = shared > limits.max_tokens or len(row.responses) >= limits.max_responses
+def _is_worth_sharing(block: Block, prompt: int, length: int, limits: Limits) -> bool:
+    shared = block.num_tokens + length
+    is_full = shared > limits.max_tokens or len(block.responses) >= limits.max_responses
     if is_full or limits.linear_cost == 0:
         return False
-    extra_pairs = shared**2 - row.num_tokens**2 - (prompt + length) ** 2 / 2
+    extra_pairs = shared**2 - block.num_tokens**2 - (prompt + length) ** 2 / 2
     return limits.linear_cost * prompt > extra_pairs
-
-
-def split_over_ranks(rows: Sequence[Row], num_ranks: int) -> list[list[Row]]:
-    """Give every rank about as many tokens: longest row first, to the rank that has least."""
-    shares: list[list[Row]] = [[] for _ in range(num_ranks)]
-    loads = [0] * num_ranks
-    for row in sorted(rows, key=lambda row: (-row.num_tokens, row.responses)):
-        rank = loads.index(min(loads))
-        shares[rank].append(row)
-        loads[rank] += row.num_tokens
-    return shares
-
-
-def micro_batches(rows: Sequence[Row], limits: Limits) -> list[list[Row]]:
-    """Fill micro-batches with rows of like length, so that little is padding.
-
-    Each holds at most `max_tokens` padded tokens and `max_responses` responses; a row that is larger
-    alone goes alone.
-    """
-    filled: list[list[Row]] = []
-    num_responses = 0
-    for row in sorted(rows, key=lambda row: (-row.num_tokens, row.responses)):
-        num_responses += len(row.responses)
-        if (
-            not filled
-            or filled[-1][0].num_tokens * (len(filled[-1]) + 1) > limits.max_tokens
-            or num_responses > limits.max_responses
-        ):
-            filled.append([])
-            num_responses = len(row.responses)
-        filled[-1].append(row)
-    return filled
 
 
 def plan(
@@ -157,8 +105,8 @@ def plan(
     Ranks that have fewer get empty ones, because collectives inside forward and backward need all
     ranks; there is at least one.
     """
-    shares = split_over_ranks(rows_of(batch, responses, limits), num_ranks)
-    planned = [micro_batches(share, limits) for share in shares]
+    shares = split_over_ranks(blocks_of(batch, responses, limits), num_ranks)
+    planned = [arrange(share, limits) for share in shares]
     count = max(1, *(len(filled) for filled in planned))
     return [filled + [[]] * (count - len(filled)) for filled in planned]
 
@@ -185,9 +133,10 @@ class MicroBatch:
 
     `input_ids` int64 (B, L), padded on the right. `sources` int64 (N,) are positions in the flattened
     (B L,) whose output predicts the tokens `targets` int64 (N,); `tokens` int64 (N,) are the places of
-    those tokens in the batch's flat arrays. In rows that share prompts, `position_ids` int64 (B, L)
-    restart at every response and `segments` int64 (B, L) are 0 in the prompt, k in the k-th response
-    and -1 in the padding; both are None where every row is one prompt with one response.
+    those tokens in the batch's flat arrays. Where every row is one prompt with one response causal
+    order says what a token sees, and the other two are None. Elsewhere `position_ids` int64 (B, L)
+    restart at every block, and within it at every response (from the prompt's length); `segments`
+    int64 (B, L) are 0 in a prompt, k in the k-th response of its block and -1 in the padding.
     """
 
     input_ids: np.ndarray
@@ -206,29 +155,32 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
     position_ids, segments = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
     sources, tokens = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for i, row in enumerate(rows):
-        prompt = batch.trajectories[row.responses[0]].prompt_token_ids
-        assert len(prompt) > 0, "the first response token needs a prompt that predicts it"
-        start = len(prompt)
-        input_ids[i, :start] = prompt
-        position_ids[i, :start] = np.arange(start)
-        segments[i, :start] = 0
-        for k, response in enumerate(row.responses, start=1):
-            end = start + int(batch.lengths[response])
-            input_ids[i, start:end] = batch.trajectories[response].response_token_ids
-            position_ids[i, start:end] = np.arange(len(prompt), len(prompt) + end - start)
-            segments[i, start:end] = k
-            predicted_by = np.arange(start - 1, end - 1)
-            predicted_by[0] = len(prompt) - 1
-            sources.append(i * width + predicted_by)
-            tokens.append(np.arange(batch.offsets[response], batch.offsets[response + 1]))
+        start = 0
+        for block in row.blocks:
+            prompt = batch.trajectories[block.responses[0]].prompt_token_ids
+            num_prompt = len(prompt)
+            assert num_prompt > 0, "the first response token needs a prompt that predicts it"
+            last, end = start + num_prompt - 1, start + num_prompt
+            input_ids[i, start:end] = prompt
+            position_ids[i, start:end] = np.arange(num_prompt)
+            segments[i, start:end] = 0
+            for k, response in enumerate(block.responses, start=1):
+                start, end = end, end + int(batch.lengths[response])
+                input_ids[i, start:end] = batch.trajectories[response].response_token_ids
+                position_ids[i, start:end] = np.arange(num_prompt, num_prompt + end - start)
+                segments[i, start:end] = k
+                predicted_by = np.arange(start - 1, end - 1)
+                predicted_by[0] = last
+                sources.append(i * width + predicted_by)
+                tokens.append(np.arange(batch.offsets[response], batch.offsets[response + 1]))
             start = end
     flat_tokens = np.concatenate(tokens)
-    is_shared = any(len(row.responses) > 1 for row in rows)
+    needs_mask = any(row.needs_mask for row in rows)
     return MicroBatch(
         input_ids=input_ids,
         sources=np.concatenate(sources),
         targets=batch.token_ids[flat_tokens].astype(np.int64),
         tokens=flat_tokens,
-        position_ids=position_ids if is_shared else None,
-        segments=segments if is_shared else None,
+        position_ids=position_ids if needs_mask else None,
+        segments=segments if needs_mask else None,
     )

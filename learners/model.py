@@ -7,7 +7,10 @@ from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from learners.head import MAX_LOGITS, TokenHead
+from learners.rows import Packing
 from understand_r1_zero.args import ModelArgs
+
+FLASH_ATTENTION = "flash_attention_2"
 
 
 def load_model(path: str, args: ModelArgs, *, device: str) -> PreTrainedModel:
@@ -16,7 +19,7 @@ def load_model(path: str, args: ModelArgs, *, device: str) -> PreTrainedModel:
         path,
         dtype=torch.bfloat16 if args.bf16 else torch.float32,
         attn_implementation=(
-            "flash_attention_2" if args.flash_attn and device == "cuda" else "sdpa"
+            FLASH_ATTENTION if args.flash_attn and device == "cuda" else "sdpa"
         ),
         trust_remote_code=args.trust_remote_code,
     )
@@ -35,14 +38,34 @@ def _disable_dropout(model: nn.Module) -> None:
 
 
 def can_share_prompts(model: PreTrainedModel) -> bool:
-    """Whether the model takes the mask of rows that share prompts."""
+    """Whether the model takes the mask of rows that hold more than one prompt with one response."""
+    return _has_only_layers(model, {"full_attention"}) and _implementation(model) == "sdpa"
+
+
+def packing_of(model: PreTrainedModel) -> Packing:
+    """How rows of the model may hold several prompts.
+
+    FlashAttention reads from position ids where sequences begin; SDPA needs our mask, which says
+    nothing of sliding windows. Layers with a state that runs through the row allow neither.
+    """
+    if can_share_prompts(model):
+        return "masked"
+    attends = _has_only_layers(model, {"full_attention", "sliding_attention"})
+    return "by_positions" if attends and _implementation(model) == FLASH_ATTENTION else "none"
+
+
+def _has_only_layers(model: PreTrainedModel, allowed: set[str]) -> bool:
     config = model.config
-    layer_types = getattr(config, "layer_types", None) or ["full_attention"]
-    return (
-        config._attn_implementation == "sdpa"
-        and getattr(config, "sliding_window", None) is None
-        and set(layer_types) == {"full_attention"}
-    )
+    window = getattr(config, "sliding_window", None)
+    default = ["full_attention" if window is None else "sliding_attention"]
+    types = set(getattr(config, "layer_types", None) or default)
+    if window is not None:
+        types.add("sliding_attention")
+    return types <= allowed
+
+
+def _implementation(model: PreTrainedModel) -> str:
+    return model.config._attn_implementation
 
 
 def linear_cost(model: PreTrainedModel) -> float:
@@ -81,6 +104,7 @@ class TokenLogprobs(nn.Module):
         assert head is not None, "a causal language model has a head"
         # First, for its parameters to have their names in it.
         self.model: PreTrainedModel = model
+        self._takes_mask = can_share_prompts(model)
         self.head = TokenHead(
             head, temperature, max_logits, has_entropy_gradient=has_entropy_gradient
         )
@@ -97,20 +121,27 @@ class TokenLogprobs(nn.Module):
 
         Gradients flow through the entropies only with `has_entropy_gradient`.
         """
+        mask = None
+        # Without a mask FlashAttention goes by the positions.
+        if position_ids is not None and segments is not None and self._takes_mask:
+            mask = row_mask(position_ids, segments)
         hidden = self.model.base_model(
             input_ids=input_ids,
             position_ids=position_ids,
-            attention_mask=None if segments is None else shared_prompt_mask(segments),
+            attention_mask=mask,
             use_cache=False,
         ).last_hidden_state
         return self.head(hidden.flatten(0, 1).index_select(0, sources), targets)
 
 
-def shared_prompt_mask(segments: Tensor) -> Tensor:
-    """Which token may look at which in rows that share prompts, bool (B, 1, L, L).
+def row_mask(position_ids: Tensor, segments: Tensor) -> Tensor:
+    """Which token may look at which in rows that hold more than one response, bool (B, 1, L, L).
 
-    Causal, and only within the own response and the prompt, as if each response stood alone behind
-    its prompt; `segments` are those of `MicroBatch`.
+    Causal, and only within the own response and its prompt, as if each response stood alone behind its
+    prompt; a token of the padding sees itself. The arguments, int64 (B, L), are those of `MicroBatch`.
     """
-    query, key = segments[:, :, None], segments[:, None, :]
-    return (((key == 0) | (key == query)) & (key >= 0)).tril()[:, None]
+    # A block begins where positions do. Segments are numbered from 0 in each: here, in the whole row.
+    prompts = (position_ids == 0).cumsum(-1) * (segments.shape[1] + 1)
+    segments = prompts + segments
+    keys = segments[:, None, :]
+    return ((keys == segments[:, :, None]) | (keys == prompts[:, :, None])).tril()[:, None]

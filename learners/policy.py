@@ -13,9 +13,16 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from learners.batching import Batch, Limits, MicroBatch, collate, plan
+from learners.batching import Batch, MicroBatch, collate, plan
 from learners.engine import Engine
-from learners.model import TokenLogprobs, can_share_prompts, linear_cost, load_model
+from learners.model import (
+    TokenLogprobs,
+    can_share_prompts,
+    linear_cost,
+    load_model,
+    packing_of,
+)
+from learners.rows import Limits
 from understand_r1_zero.args import Args
 from understand_r1_zero.checkpoint import naming_a_full_disk
 from understand_r1_zero.run_directory import disk_errors_explained
@@ -45,6 +52,7 @@ class Policy:
             max_tokens=args.optim.max_tokens_per_micro_batch,
             max_responses=args.optim.train_batch_size_per_device,
             linear_cost=linear_cost(self._model) if can_share_prompts(self._model) else 0.0,
+            packing=packing_of(self._model) if args.optim.packing else "none",
         )
         self.engine = Engine(
             self._scorer(self._model),

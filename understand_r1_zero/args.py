@@ -226,6 +226,8 @@ class OptimArgs:
     """At most this many responses a micro-batch."""
     max_tokens_per_micro_batch: int = 16384
     """At most this many padded tokens a micro-batch (one longer response goes alone)."""
+    packing: bool = True
+    """Put several prompts in one row where that is cheaper than padding; the gradient is the same."""
     zero_stage: Literal[0, 1, 2, 3] = 2
     """DeepSpeed ZeRO stage."""
     ref_offload: bool = False

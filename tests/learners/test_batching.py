@@ -5,16 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learners.batching import (
-    Batch,
-    Limits,
-    collate,
-    micro_batches,
-    optimizer_batches,
-    plan,
-    rows_of,
-    split_over_ranks,
-)
+from learners.batching import Batch, blocks_of, collate, optimizer_batches, plan
+from learners.rows import Limits
 from understand_r1_zero.types import Trajectory
 
 
@@ -42,6 +34,7 @@ LIMITS = st.builds(
     max_tokens=st.integers(1, 120),
     max_responses=st.integers(1, 12),
     linear_cost=st.sampled_from([0.0, 10.0, 1e9]),
+    packing=st.sampled_from(["none", "masked"]),
 )
 
 
@@ -63,10 +56,21 @@ def test_a_plan_holds_every_response_once_within_its_limits(groups, limits, num_
             assert len(filled) * max(row.num_tokens for row in filled) <= limits.max_tokens
             assert sum(len(row.responses) for row in filled) <= limits.max_responses
     for row in rows:
-        assert len({int(batch.groups[i]) for i in row.responses}) == 1
+        for block in row.blocks:
+            assert len({int(batch.groups[i]) for i in block.responses}) == 1
         if len(row.responses) > 1:
             assert row.num_tokens <= limits.max_tokens
             assert len(row.responses) <= limits.max_responses
+        if limits.packing == "none" or limits.linear_cost == 0:
+            assert len(row.blocks) == 1
+
+
+def check_places(micro_batch, start: int, position: int, length: int, segment: int) -> None:
+    if micro_batch.position_ids is not None:
+        place = slice(start, start + length)
+        positions = micro_batch.position_ids.ravel()[place]
+        assert positions.tolist() == list(range(position, position + length))
+        assert micro_batch.segments.ravel()[place].tolist() == [segment] * length
 
 
 @given(groups=GROUPS, limits=LIMITS)
@@ -77,20 +81,25 @@ def test_collate_keeps_every_token_and_what_predicts_it(groups, limits):
         flat_ids = micro_batch.input_ids.ravel()
         expected_sources, expected_tokens = [], []
         for i, row in enumerate(filled):
-            prompt = batch.trajectories[row.responses[0]].prompt_token_ids
-            base = i * micro_batch.input_ids.shape[1]
-            assert flat_ids[base : base + len(prompt)].tolist() == prompt.tolist()
-            start = base + len(prompt)
-            for response in row.responses:
-                ids = batch.trajectories[response].response_token_ids
-                assert flat_ids[start : start + len(ids)].tolist() == ids.tolist()
-                expected_sources += [base + len(prompt) - 1, *range(start, start + len(ids) - 1)]
-                offset = int(batch.offsets[response])
-                expected_tokens += range(offset, offset + len(ids))
-                if micro_batch.position_ids is not None:
-                    positions = micro_batch.position_ids.ravel()[start : start + len(ids)]
-                    assert positions.tolist() == [len(prompt) + t for t in range(len(ids))]
-                start += len(ids)
+            start = i * micro_batch.input_ids.shape[1]
+            for block in row.blocks:
+                prompt = batch.trajectories[block.responses[0]].prompt_token_ids
+                end = start + len(prompt)
+                predicts_first = end - 1
+                assert flat_ids[start:end].tolist() == prompt.tolist()
+                check_places(micro_batch, start, 0, len(prompt), 0)
+                for k, response in enumerate(block.responses, start=1):
+                    ids = batch.trajectories[response].response_token_ids
+                    start, end = end, end + len(ids)
+                    assert flat_ids[start:end].tolist() == ids.tolist()
+                    expected_sources += [predicts_first, *range(start, end - 1)]
+                    offset = int(batch.offsets[response])
+                    expected_tokens += range(offset, offset + len(ids))
+                    check_places(micro_batch, start, len(prompt), len(ids), k)
+                start = end
+            row_end = (i + 1) * micro_batch.input_ids.shape[1]
+            if micro_batch.segments is not None:
+                assert set(micro_batch.segments.ravel()[start:row_end].tolist()) <= {-1}
         assert micro_batch.sources.tolist() == expected_sources
         assert micro_batch.tokens.tolist() == expected_tokens
         assert micro_batch.targets.tolist() == batch.token_ids[expected_tokens].tolist()
@@ -106,14 +115,14 @@ def test_nothing_to_train_on_makes_one_empty_micro_batch():
 
 def test_responses_share_a_prompt_when_it_is_long():
     batch = make_batch([(40, [5] * 8)])
-    (row,) = rows_of(batch, everything(batch), Limits(1000, 8, linear_cost=768))
-    assert row.num_tokens == 40 + 8 * 5
-    assert len(rows_of(batch, everything(batch), Limits(1000, 8, linear_cost=0))) == 8
-    assert [len(r.responses) for r in rows_of(batch, everything(batch), Limits(60, 8, 768))] == [
+    (block,) = blocks_of(batch, everything(batch), Limits(1000, 8, linear_cost=768))
+    assert block.num_tokens == 40 + 8 * 5
+    assert len(blocks_of(batch, everything(batch), Limits(1000, 8, linear_cost=0))) == 8
+    assert [len(b.responses) for b in blocks_of(batch, everything(batch), Limits(60, 8, 768))] == [
         4,
         4,
     ]
-    assert [len(r.responses) for r in rows_of(batch, everything(batch), Limits(1000, 3, 768))] == [
+    assert [len(b.responses) for b in blocks_of(batch, everything(batch), Limits(1000, 3, 768))] == [
         3,
         3,
         2,
@@ -122,28 +131,13 @@ def test_responses_share_a_prompt_when_it_is_long():
 
 def test_long_responses_share_no_short_prompt():
     batch = make_batch([(4, [400] * 4)])
-    assert len(rows_of(batch, everything(batch), Limits(10_000, 8, linear_cost=768))) == 4
+    assert len(blocks_of(batch, everything(batch), Limits(10_000, 8, linear_cost=768))) == 4
 
 
 def test_responses_to_different_prompts_never_share():
     batch = make_batch([(40, [5] * 3), (40, [5] * 3)])
-    rows = rows_of(batch, everything(batch), Limits(1000, 8, linear_cost=1e9))
-    assert [len(row.responses) for row in rows] == [3, 3]
-
-
-def test_ranks_get_about_as_many_tokens():
-    batch = make_batch([(10, list(range(1, 41))), (30, list(range(1, 41)))])
-    rows = rows_of(batch, everything(batch), Limits(1000, 1))
-    loads = [sum(row.num_tokens for row in share) for share in split_over_ranks(rows, 4)]
-    assert sum(loads) == sum(t.num_tokens for t in batch.trajectories)
-    assert max(loads) - min(loads) <= 0.02 * max(loads)
-
-
-def test_micro_batches_waste_little_on_padding():
-    batch = make_batch([(10, np.random.default_rng(0).integers(1, 100, 200).tolist())])
-    filled = micro_batches(rows_of(batch, everything(batch), Limits(600, 1000)), Limits(600, 1000))
-    padded = sum(len(rows) * max(row.num_tokens for row in rows) for rows in filled)
-    assert padded <= 1.05 * sum(t.num_tokens for t in batch.trajectories)
+    blocks = blocks_of(batch, everything(batch), Limits(1000, 8, linear_cost=1e9))
+    assert [len(block.responses) for block in blocks] == [3, 3]
 
 
 def test_a_plan_is_the_same_whenever_it_is_made():
