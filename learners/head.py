@@ -6,8 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-MAX_LOGITS = 2**25
-"""Logits that may exist at once: 128 MiB in float32, and as much again for their exponentials."""
+MAX_LOGITS = 2**26
+"""Logits that may exist at once: 256 MiB in float32."""
+BLOCK_LOGITS = 2**22
+"""What is computed of them element by element, at once: little, for its copies to stay in a cache."""
 
 
 class TokenHead(nn.Module):
@@ -92,7 +94,9 @@ class _Score(torch.autograd.Function):
             ctx.last = None
             ctx.last = _log_softmax(hidden[piece], weight, bias, options.temperature)
             logprobs[piece] = ctx.last.gather(1, targets[piece, None]).squeeze(1)
-            entropies[piece] = -ctx.last.exp().mul_(ctx.last).sum(1)
+            for rows in _blocks(ctx.last):
+                block = ctx.last[rows]
+                entropies[piece][rows] = -block.exp().mul_(block).sum(1)
         if not options.has_entropy_gradient:
             ctx.mark_non_differentiable(entropies)
         ctx.set_materialize_grads(False)
@@ -151,7 +155,15 @@ def _log_softmax(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperatur
         logits += bias
     if temperature != 1.0:
         logits /= temperature
-    return torch.log_softmax(logits, dim=-1)
+    for rows in _blocks(logits):
+        logits[rows] = torch.log_softmax(logits[rows], dim=-1)
+    return logits
+
+
+def _blocks(matrix: Tensor) -> list[slice]:
+    """A few rows each."""
+    size = max(1, BLOCK_LOGITS // matrix.shape[1])
+    return [slice(start, start + size) for start in range(0, len(matrix), size)]
 
 
 def _gradient_of_logits(
@@ -161,14 +173,16 @@ def _gradient_of_logits(
     entropies: Tensor,
     targets: Tensor,
 ) -> Tensor:
-    """(n, V) from `distribution` (n, V), which it overwrites; all others are (n, 1)."""
-    if of_entropies is None:
-        gradient = distribution.exp_().mul_(-of_logprobs)
-    else:
-        probabilities = distribution.exp()
-        gradient = distribution.add_(entropies).mul_(of_entropies).add_(of_logprobs)
-        gradient = gradient.mul_(probabilities).neg_()
-    return gradient.scatter_add_(1, targets, of_logprobs)
+    """(n, V) from the log-softmax (n, V), which it overwrites; all others are (n, 1)."""
+    for rows in _blocks(distribution):
+        block = distribution[rows]
+        if of_entropies is None:
+            block.exp_().mul_(-of_logprobs[rows])
+            continue
+        probabilities = block.exp()
+        block.add_(entropies[rows]).mul_(of_entropies[rows]).add_(of_logprobs[rows])
+        block.mul_(probabilities).neg_()
+    return distribution.scatter_add_(1, targets, of_logprobs)
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

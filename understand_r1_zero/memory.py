@@ -13,7 +13,7 @@ USABLE = 0.95
 """Share of a GPU that fragmentation and other contexts leave."""
 PROCESS_BYTES = GIB
 """Interpreter and libraries in host memory; on a GPU, the CUDA context and its workspaces."""
-LOGITS_AT_ONCE = 2**25
+LOGITS_AT_ONCE = 2**26
 """As learners/head.py computes them, which must not be imported from here."""
 LARGEST_BUCKET = 500_000_000
 """Gradient elements communicated at once, as learners/engine.py sets it; twice while overlapping."""
@@ -170,12 +170,12 @@ def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tu
 
 
 def _logit_bytes(args: Args, size: ModelSize, tokens: int) -> int:
-    """Log-softmax of one piece and its exponential, and the head's gradient, summed in float32.
+    """Logits of one piece, overwritten by what follows, and the head's gradient, summed in float32.
 
     With bf16 the gradient of a piece is a second matrix of its size.
     """
     gradients = (2 if args.model.bf16 else 1) * size.vocabulary * size.hidden
-    return 8 * min(tokens * size.vocabulary, LOGITS_AT_ONCE) + 4 * gradients
+    return 4 * min(tokens * size.vocabulary, LOGITS_AT_ONCE) + 4 * gradients
 
 
 def _actor_parts(args: Args, size: ModelSize, *, on_gpu: bool) -> tuple[Part, ...]:

@@ -6,9 +6,16 @@ import pytest
 import torch
 from torch import nn
 
+import learners.head
 from learners.head import TokenHead
 
 TOKENS, HIDDEN, VOCABULARY = 13, 8, 50
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch) -> None:
+    """Several in a piece."""
+    monkeypatch.setattr(learners.head, "BLOCK_LOGITS", 3 * VOCABULARY)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,10 +158,14 @@ def test_no_tokens_give_zero_gradients():
 def test_no_more_logits_than_allowed_exist_at_once(max_logits, monkeypatch):
     head, hidden, targets = make()
     sizes = []
-    original = torch.log_softmax
-    monkeypatch.setattr(
-        torch, "log_softmax", lambda x, dim: sizes.append(x.numel()) or original(x, dim=dim)
-    )
+    original = learners.head._log_softmax
+
+    def noting(*arguments):
+        logits = original(*arguments)
+        sizes.append(logits.numel())
+        return logits
+
+    monkeypatch.setattr(learners.head, "_log_softmax", noting)
     TokenHead(head, 1.0, max_logits)(hidden, targets)[0].sum().backward()
     assert max(sizes) <= max_logits
     # Every piece twice, but the last of them once.

@@ -154,12 +154,12 @@ def test_logits_are_bounded_as_the_learner_bounds_them():
     head = 4 * SEVEN_B.vocabulary * SEVEN_B.hidden
     for flags in ("", "--zero_stage 3"):
         found = part(memory(f"{GPUS} --collocate {flags}").learner, "logits")
-        assert found.num_bytes == 8 * MAX_LOGITS + 2 * head
+        assert found.num_bytes == 4 * MAX_LOGITS + 2 * head
     args = parse([])
     tokens = plan(args, num_cores=2).batches.micro_batch_tokens
     few = part(memory("", replace(SEVEN_B, vocabulary=512)).learner, "logits")
     assert tokens * 512 < MAX_LOGITS
-    assert few.num_bytes == 8 * 512 * tokens + 4 * 512 * SEVEN_B.hidden
+    assert few.num_bytes == 4 * 512 * tokens + 4 * 512 * SEVEN_B.hidden
 
 
 def test_keys_and_values_of_published_models():
