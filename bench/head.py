@@ -40,6 +40,7 @@ def _prepare() -> DoRound:
         (MEMORY / "clear_refs").write_text(RESET_PEAK)
         before = _memory_bytes("VmRSS")
         started_s = time.perf_counter()
+        cpu = time.process_time()
         logprobs, _ = score(hidden, targets)
         logprobs.mean().backward()
         seconds = time.perf_counter() - started_s
@@ -47,6 +48,7 @@ def _prepare() -> DoRound:
         return {
             "tokens": length,
             "seconds": seconds,
+            "cpu_seconds": time.process_time() - cpu,
             "peak_bytes": _memory_bytes("VmHWM") - before,
             "grad_norm": float(head.weight.grad.norm()),
         }

@@ -8,8 +8,8 @@ from torch.autograd.function import once_differentiable
 
 MAX_LOGITS = 2**26
 """Logits that may exist at once: 256 MiB in float32."""
-BLOCK_LOGITS = 2**22
-"""What is computed of them element by element, at once: little, for its copies to stay in a cache."""
+BLOCK_LOGITS = {"cpu": 2**20, "cuda": 2**24}
+"""Those whose softmax is computed at once: little for the cache of a CPU, few launches on a GPU."""
 
 
 class TokenHead(nn.Module):
@@ -162,7 +162,7 @@ def _log_softmax(hidden: Tensor, weight: Tensor, bias: Tensor | None, temperatur
 
 def _blocks(matrix: Tensor) -> list[slice]:
     """A few rows each."""
-    size = max(1, BLOCK_LOGITS // matrix.shape[1])
+    size = max(1, BLOCK_LOGITS[matrix.device.type] // matrix.shape[1])
     return [slice(start, start + size) for start in range(0, len(matrix), size)]
 
 

@@ -18,9 +18,7 @@ def load_model(path: str, args: ModelArgs, *, device: str) -> PreTrainedModel:
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         path,
         dtype=torch.bfloat16 if args.bf16 else torch.float32,
-        attn_implementation=(
-            FLASH_ATTENTION if args.flash_attn and device == "cuda" else "sdpa"
-        ),
+        attn_implementation=(FLASH_ATTENTION if args.flash_attn and device == "cuda" else "sdpa"),
         trust_remote_code=args.trust_remote_code,
     )
     _disable_dropout(model)

@@ -16,20 +16,28 @@ REPOSITORY = PROGRAM.parents[2]
 
 @pytest.fixture(scope="session")
 def laboratory(tmp_path_factory) -> Path:
-    """A directory with a random Qwen2 of 64 tokens and its tokenizer in `model`."""
+    """A directory with a random Qwen2 of 64 tokens and its tokenizer in `model`.
+
+    Those in `wide` and `wide_tied` have more words: ZeRO-3 cuts nothing below 10,000 parameters.
+    """
     directory = tmp_path_factory.mktemp("laboratory")
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-    )
-    Qwen2ForCausalLM(config).save_pretrained(directory / "model")
+    for name, vocabulary, is_tied in (
+        ("model", 64, True),
+        ("wide", 512, False),
+        ("wide_tied", 512, True),
+    ):
+        torch.manual_seed(0)
+        config = Qwen2Config(
+            vocab_size=vocabulary,
+            hidden_size=32,
+            intermediate_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            tie_word_embeddings=is_tied,
+            initializer_range=0.2,
+        )
+        Qwen2ForCausalLM(config).save_pretrained(directory / name)
     words = models.WordLevel({str(i): i for i in range(64)}, unk_token="0")
     PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words)).save_pretrained(directory / "model")
     return directory

@@ -122,6 +122,19 @@ def stages(lab: Lab) -> dict[int, Any]:
     return {stage: lab.run(batches, zero_stage=stage) for stage in (0, 1, 2, 3)}
 
 
+def wide_heads(lab: Lab) -> dict[str, Any]:
+    """A head large enough for ZeRO-3 to cut, in one piece and in more on one rank than on the other."""
+    batches = [make_trajectories(0), make_trajectories(1)]
+    found = {}
+    for model in ("wide", "wide_tied"):
+        for name, stage, max_logits in (("whole", 2, 2**26), ("pieces", 2, 1500), ("cut", 3, 1500)):
+            path = str(lab.directory / model)
+            learner = lab.learner(pretrain=path, zero_stage=stage, max_tokens_per_micro_batch=150)
+            learner._policy.engine._engine.module.head.max_logits = max_logits
+            found[model, name] = updates(learner, batches)
+    return found
+
+
 def many_steps(lab: Lab) -> dict[str, Any]:
     """Two passes of three optimizer steps, with both penalties towards the reference."""
     return lab.run(
@@ -153,6 +166,7 @@ def splits(lab: Lab) -> dict[str, Any]:
         "two": lab.run(batches, max_tokens_per_micro_batch=250),
         "many": lab.run(batches, max_tokens_per_micro_batch=1),
         "two responses": lab.run(batches, train_batch_size_per_device=2),
+        "not packed": lab.run(batches, packing=False),
         "checkpointing": lab.run(batches, gradient_checkpointing=True),
     }
 
@@ -264,7 +278,7 @@ ONE_RANK: tuple[Callable[[Lab], Any], ...] = (
     not_finite,
     other_num_ranks,
 )
-ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, many_steps, resume)
+ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, wide_heads, many_steps, resume)
 
 
 def main(rank: int, world_size: int, directory: Path) -> None:

@@ -122,7 +122,9 @@ def test_responses_share_a_prompt_when_it_is_long():
         4,
         4,
     ]
-    assert [len(b.responses) for b in blocks_of(batch, everything(batch), Limits(1000, 3, 768))] == [
+    assert [
+        len(b.responses) for b in blocks_of(batch, everything(batch), Limits(1000, 3, 768))
+    ] == [
         3,
         3,
         2,

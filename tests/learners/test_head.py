@@ -15,7 +15,7 @@ TOKENS, HIDDEN, VOCABULARY = 13, 8, 50
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch) -> None:
     """Several in a piece."""
-    monkeypatch.setattr(learners.head, "BLOCK_LOGITS", 3 * VOCABULARY)
+    monkeypatch.setitem(learners.head.BLOCK_LOGITS, "cpu", 3 * VOCABULARY)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -59,9 +59,17 @@ def test_only_rank_0_gives_weights_but_both_report_the_same(pair):
     assert pair[1]["stages"][3]["metrics"] == pair[0]["stages"][3]["metrics"]
 
 
-@pytest.mark.parametrize("name", ["two", "many", "two responses", "checkpointing"])
+@pytest.mark.parametrize("name", ["two", "many", "two responses", "not packed", "checkpointing"])
 def test_how_the_batch_is_split_changes_nothing(alone, name):
     assert_same_learning(alone["splits"][name], alone["splits"]["one"])
+
+
+@pytest.mark.parametrize("model", ["wide", "wide_tied"])
+@pytest.mark.parametrize("name", ["whole", "pieces", "cut"])
+def test_a_head_in_pieces_learns_the_same_under_zero_3_on_two_ranks(alone, pair, model, name):
+    expected = alone["wide_heads"][model, "whole"]
+    assert_same_learning(alone["wide_heads"][model, name], expected)
+    assert_same_learning(pair[0]["wide_heads"][model, name], expected)
 
 
 def test_the_order_of_responses_follows_from_seed_and_step(alone):

@@ -82,7 +82,9 @@ def test_packing_takes_most_padding_out_where_linear_layers_cost_most():
 
 def test_nothing_is_packed_where_that_costs_more():
     alike = Limits(16384, 128, 8000.0, "masked")
-    assert all(len(row.blocks) == 1 for rows in arrange(blocks_of([300] * 8), alike) for row in rows)
+    assert all(
+        len(row.blocks) == 1 for rows in arrange(blocks_of([300] * 8), alike) for row in rows
+    )
     costly = Limits(16384, 128, 1.0, "masked")
     long = blocks_of([500, 480, 460])
     assert all(len(row.blocks) == 1 for rows in arrange(long, costly) for row in rows)
