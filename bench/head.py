@@ -1,4 +1,4 @@
-"""A side of `learner_head`: log-probs and entropies of one sequence's tokens, forward and backward.
+"""A side of `learner_head_*`: log-probs and entropies of one sequence's tokens, forward and backward.
 
 `ours` computes them in pieces, `theirs` as one would write it: all logits, their log-softmax.
 """

@@ -1,7 +1,8 @@
 """A side of `learner_packing`: forward and backward passes of sequences whose lengths are log-normal.
 
 `ours` lays them in rows as the learner does with `--packing`, `theirs` one in a row, as they come, a
-fixed number in a micro-batch, padded to its longest. A round may ask for `--no-packing`'s rows.
+fixed number in a micro-batch, padded to its longest. A round may ask for our own rows without
+packing, `by length`.
 """
 
 import math
@@ -21,14 +22,6 @@ PROMPT = 8
 VOCABULARY = 512
 PADDED_ROWS = 8
 """Sequences a micro-batch of `theirs`."""
-SHAPE = {
-    "hidden_size": 896,
-    "intermediate_size": 4864,
-    "num_attention_heads": 14,
-    "num_key_value_heads": 2,
-    "num_hidden_layers": 1,
-}
-"""One layer of Qwen2.5-0.5B."""
 
 
 def main() -> None:
@@ -45,33 +38,40 @@ def _prepare() -> DoRound:
     from learners.batching import Batch, collate, plan
     from learners.rows import Block, Limits, Row
 
-    which, num_sequences, layers = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    which, num_sequences = sys.argv[1], int(sys.argv[2])
     torch.manual_seed(0)
-    shape = {**SHAPE, "num_hidden_layers": layers}
-    config = Qwen2Config(**shape, vocab_size=VOCABULARY, attn_implementation="sdpa")
+    # One layer of Qwen2.5-0.5B.
+    config = Qwen2Config(
+        vocab_size=VOCABULARY,
+        hidden_size=896,
+        intermediate_size=4864,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        num_hidden_layers=1,
+    )
     model = Qwen2ForCausalLM(config)
     scorer = models.TokenLogprobs(model, temperature=1.0)
     batch = Batch.of(_sequences(num_sequences))
     optim = OptimArgs()
 
-    def rows_of(packing: str) -> list[list[Row]]:
-        if packing == "as they come":
-            rows = [Row((Block((i,), t.num_tokens),)) for i, t in enumerate(batch.trajectories)]
-            return [rows[i : i + PADDED_ROWS] for i in range(0, len(rows), PADDED_ROWS)]
+    def arrange(rows: str) -> list[list[Row]]:
+        if rows == "as they come":
+            apart = [Row((Block((i,), t.num_tokens),)) for i, t in enumerate(batch.trajectories)]
+            return [apart[i : i + PADDED_ROWS] for i in range(0, len(apart), PADDED_ROWS)]
         limits = Limits(
             optim.max_tokens_per_micro_batch,
             optim.train_batch_size_per_device,
             models.linear_cost(model),
-            models.packing_of(model) if packing == "packed" else "none",
+            models.packing_of(model) if rows == "packed" else "none",
         )
         return plan(batch, np.arange(num_sequences), limits, 1)[0]
 
-    def do_round(packing: str = "packed" if which == "ours" else "as they come") -> Round:
+    def do_round(rows: str = "packed" if which == "ours" else "as they come") -> Round:
         model.zero_grad()
         started_s = time.perf_counter()
         padded_tokens = 0
-        for rows in rows_of(packing):
-            micro = collate(batch, rows)
+        for filled in arrange(rows):
+            micro = collate(batch, filled)
             padded_tokens += micro.input_ids.size
             arrays = micro.input_ids, micro.sources, micro.targets
             more = micro.position_ids, micro.segments
@@ -79,13 +79,13 @@ def _prepare() -> DoRound:
             logprobs, _ = scorer(*inputs)
             (logprobs.sum() / batch.num_tokens).backward()
         seconds = time.perf_counter() - started_s
-        norm = torch.nn.utils.get_total_norm([p.grad for p in model.parameters()])
+        gradients = [p.grad for p in model.parameters() if p.grad is not None]
         return {
             "samples": num_sequences,
             "seconds": seconds,
             "tokens": sum(t.num_tokens for t in batch.trajectories),
             "padded_tokens": padded_tokens,
-            "grad_norm": float(norm),
+            "grad_norm": float(torch.nn.utils.get_total_norm(gradients)),
         }
 
     return do_round

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 class Scale:
     """`flags` are train_zero_math.py's, over its defaults; `runs` are whole training runs.
 
-    `golds` are the gold answers that `grader` grades by, a round.
+    `golds` are the gold answers that `grader` grades by, a round. `learner` scores a sequence of
+    `head_tokens` by a head of `head_size` x `head_vocabulary`, and packs `sequences`.
     """
 
     flags: tuple[str, ...]
@@ -16,9 +17,24 @@ class Scale:
     steps: int
     runs: int
     golds: int
+    head_tokens: int
+    head_size: int
+    head_vocabulary: int
+    sequences: int
 
 
-FULL = Scale((), rounds=12, warm_up=2, steps=14, runs=3, golds=250)
+FULL = Scale(
+    (),
+    rounds=12,
+    warm_up=2,
+    steps=14,
+    runs=3,
+    golds=250,
+    head_tokens=2048,
+    head_size=896,
+    head_vocabulary=50_000,
+    sequences=64,
+)
 SMOKE = Scale(
     (
         *("--rollout_batch_size", "8"),
@@ -31,4 +47,8 @@ SMOKE = Scale(
     steps=4,
     runs=1,
     golds=20,
+    head_tokens=64,
+    head_size=32,
+    head_vocabulary=1000,
+    sequences=8,
 )

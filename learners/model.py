@@ -62,7 +62,7 @@ def _has_only_layers(model: PreTrainedModel, allowed: set[str]) -> bool:
     return types <= allowed
 
 
-def _implementation(model: PreTrainedModel) -> str:
+def _implementation(model: PreTrainedModel) -> str | None:
     return model.config._attn_implementation
 
 
