@@ -77,7 +77,9 @@ def _heads(scale: Scale) -> list[Result]:
         theirs.wait_until_ready()
         _check_gradients(ours, theirs)
         sides = take_turns(ours, theirs, scale.rounds, scale.warm_up)
-    shape = dict(zip(("tokens", "hidden_size", "vocabulary"), map(int, sizes), strict=True))
+    shape: dict[str, int] = dict(
+        zip(("tokens", "hidden_size", "vocabulary"), map(int, sizes), strict=True)
+    )
     figures = (
         ("learner_head_memory", "MiB", "peak_bytes", 2**20, HEAD_MEMORY_TARGET),
         ("learner_head_time", "s", "seconds", 1, HEAD_TIME_TARGET),

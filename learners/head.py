@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-MAX_LOGITS = 2**26
-"""Logits that may exist at once: 256 MiB in float32."""
+MAX_LOGITS = 3 * 2**24
+"""Logits that may exist at once: 192 MiB in float32."""
 BLOCK_LOGITS = {"cpu": 2**20, "cuda": 2**24}
 """Those whose softmax is computed at once: little for the cache of a CPU, few launches on a GPU."""
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
+from learners.adapters import add_adapters, merged
 from learners.batching import Batch, MicroBatch, collate, plan
 from learners.engine import Engine
 from learners.model import (
@@ -46,6 +47,8 @@ class Policy:
         self._args = args
         self.rank = torch.distributed.get_rank()
         self._model = load_model(args.model.pretrain, args.model, device=device)
+        if args.lora.lora_rank:
+            add_adapters(self._model, args.lora)
         if args.model.gradient_checkpointing:
             self._model.gradient_checkpointing_enable({"use_reentrant": False})
         self.limits = Limits(
@@ -105,9 +108,9 @@ class Policy:
         return to_arrays(copies) if self.rank == 0 else None
 
     def full_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """`Engine.full_parameters` under their Hugging Face names. Collective."""
-        for name, tensor in self.engine.full_parameters():
-            yield _hugging_face_name(name), tensor
+        """`Engine.full_parameters` under their Hugging Face names, adapters merged. Collective."""
+        tensors = ((_hugging_face_name(name), t) for name, t in self.engine.full_parameters())
+        return merged(tensors, self._args.lora) if self._args.lora.lora_rank else tensors
 
     def save(self, directory: Path, state: dict[str, Any]) -> None:
         """Write the model in Hugging Face's format and, beside it, `training_state/`. Collective.

@@ -7,6 +7,8 @@ scripts published are kept, so their command lines run here. No torch here: `--h
 from dataclasses import dataclass, field
 from typing import Literal
 
+from understand_r1_zero.args_lora import LoraArgs
+
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
 DEMO_PROMPT_DATA = (
@@ -342,6 +344,7 @@ class Args:
     reward: RewardArgs = field(default_factory=RewardArgs)
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
     optim: OptimArgs = field(default_factory=OptimArgs)
+    lora: LoraArgs = field(default_factory=LoraArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)
     evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)
     tracking: TrackingArgs = field(default_factory=TrackingArgs)

@@ -13,7 +13,7 @@ USABLE = 0.95
 """Share of a GPU that fragmentation and other contexts leave."""
 PROCESS_BYTES = GIB
 """Interpreter and libraries in host memory; on a GPU, the CUDA context and its workspaces."""
-LOGITS_AT_ONCE = 2**26
+LOGITS_AT_ONCE = 3 * 2**24
 """As learners/head.py computes them, which must not be imported from here."""
 LARGEST_BUCKET = 500_000_000
 """Gradient elements communicated at once, as learners/engine.py sets it; twice while overlapping."""

@@ -1,5 +1,6 @@
 """Flags that cannot go together, refused before anything starts."""
 
+import importlib.util
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -28,6 +29,7 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "l2": 0,
         "sync_params_every": 1,
     },
+    "lora": {"lora_rank": 0},
     "checkpoint": {"max_save_num": 1},
     "evaluation": {"eval_n": 1, "eval_temperature": 0, "max_eval": 1},
 }
@@ -59,7 +61,7 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += _rewards(args)
+        errors += [*_rewards(args), *_adapters(args)]
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -171,6 +173,14 @@ def _sampling(args: Args) -> Iterator[str]:
             f"longest generation, {generation}, got {args.model.max_model_len}; raise it to "
             f"{longest}, or leave it out"
         )
+
+
+def _adapters(args: Args) -> Iterator[str]:
+    lora = args.lora
+    if lora.lora_rank and not (lora.lora_alpha > 0 and math.isfinite(lora.lora_alpha)):
+        yield f"--lora_alpha must be above 0 and finite, got {lora.lora_alpha}; use 16"
+    if lora.lora_rank and importlib.util.find_spec("peft") is None:
+        yield f"--lora_rank {lora.lora_rank} needs peft; pip install peft, or leave it at 0"
 
 
 def _rewards(args: Args) -> Iterator[str]:

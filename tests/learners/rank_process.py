@@ -24,7 +24,7 @@ from understand_r1_zero.types import Trajectory
 
 HOST = "127.0.0.1"
 VOCABULARY = 64
-PARTS = ("algorithm", "optim", "model", "run", "sampling")
+PARTS = ("algorithm", "optim", "lora", "model", "run", "sampling")
 
 
 class Lab:
@@ -132,6 +132,25 @@ def wide_heads(lab: Lab) -> dict[str, Any]:
             learner = lab.learner(pretrain=path, zero_stage=stage, max_tokens_per_micro_batch=150)
             learner._policy.engine._engine.module.head.max_logits = max_logits
             found[model, name] = updates(learner, batches)
+    return found
+
+
+def adapters(lab: Lab) -> dict[str, Any]:
+    """LoRA of several stages; what is published and what is in the model, and a resume from it."""
+    flags: dict[str, Any] = {"lora_rank": 4, "train_batch_size": 8, "deterministic": True}
+    batches, found = [make_trajectories(0), make_trajectories(1)], {}
+    for stage in (0, 2, 3):
+        learner = lab.learner(zero_stage=stage, **flags)
+        found[stage] = {"at first": learner.outlet.to_host()[0], **updates(learner, batches)}
+        own = learner._policy.engine.full_parameters()
+        found[stage]["own"] = {name: tensor.clone().numpy() for name, tensor in own}
+    directory = lab.directory / f"adapters_{lab.world_size}"
+    directory.mkdir(exist_ok=True)
+    learner.save(str(directory))
+    more = [make_trajectories(2)]
+    resumed = lab.learner(zero_stage=3, **flags)
+    resumed.load(str(directory))
+    found["straight"], found["resumed"] = (updates(it, more, 2) for it in (learner, resumed))
     return found
 
 
@@ -278,7 +297,7 @@ ONE_RANK: tuple[Callable[[Lab], Any], ...] = (
     not_finite,
     other_num_ranks,
 )
-ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, wide_heads, many_steps, resume)
+ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, wide_heads, adapters, many_steps, resume)
 
 
 def main(rank: int, world_size: int, directory: Path) -> None:
