@@ -117,6 +117,17 @@ def activation_bytes(args: Args, size: ModelSize, tokens: int) -> int:
     return tokens * _width(args) * size.layers * layer
 
 
+def trained_parameters(args: Args, size: ModelSize) -> int:
+    """All, or with `--lora_rank` r those of the adapters: r (in + out) a linear layer that has one."""
+    rank, hidden, kv = args.lora.lora_rank, size.hidden, size.kv_size
+    if rank == 0:
+        return size.parameters
+    ends = 3 * hidden + kv
+    if args.lora.lora_targets == "linear":
+        ends = 9 * hidden + 2 * kv + 3 * size.intermediate
+    return rank * ends * size.layers
+
+
 def _width(args: Args) -> int:
     return 2 if args.model.bf16 else 4
 
@@ -142,13 +153,13 @@ def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tu
     master copy, kept of float32 weights too from stage 1 on, 4; float32 gradient sums take 4, freed by
     the update except in stage 1 with bf16 and in stage 3, which also keeps its communication bucket.
     """
-    stage, width, parameters = args.optim.zero_stage, _width(args), size.parameters
+    stage, width, parameters = args.optim.zero_stage, _width(args), trained_parameters(args, size)
     shards = [1 if stage < least else ranks for least in (1, 2, 3)]
     state, update = {0: (8, 4), 1: (12, 8), 2: (12, 8), 3: (12, 18)}[stage]
     keeps_gradients = stage == 3 or (stage == 1 and args.model.bf16)
     is_offloaded = on_gpu and args.optim.adam_offload
     parts = [
-        Part("weights", width * parameters // shards[2], on_gpu),
+        Part("weights", width * size.parameters // shards[2], on_gpu),
         Part("optimizer", state * parameters // shards[0], on_gpu and not is_offloaded),
         Part(
             "gradients",
@@ -164,7 +175,7 @@ def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tu
         Part("update", update * parameters // shards[0], on_gpu and not is_offloaded, "update")
     )
     if args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0:
-        reference = width * parameters // shards[2]
+        reference = width * size.parameters // shards[2]
         parts.append(Part("reference model", reference, on_gpu and not args.optim.ref_offload))
     return tuple(parts)
 
@@ -175,6 +186,8 @@ def _logit_bytes(args: Args, size: ModelSize, tokens: int) -> int:
     With bf16 the gradient of a piece is a second matrix of its size.
     """
     gradients = (2 if args.model.bf16 else 1) * size.vocabulary * size.hidden
+    if args.lora.lora_rank:
+        gradients = 0
     return 4 * min(tokens * size.vocabulary, LOGITS_AT_ONCE) + 4 * gradients
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 
+from learners.adapters import add_adapters
 from learners.head import MAX_LOGITS
 from understand_r1_zero.args import Args
 from understand_r1_zero.cli import parse
@@ -22,6 +23,7 @@ from understand_r1_zero.memory import (
     longest_sequence,
     peak_bytes,
     rest_bytes,
+    trained_parameters,
 )
 from understand_r1_zero.plan import plan
 from understand_r1_zero.sizes import ModelSize
@@ -160,6 +162,31 @@ def test_logits_are_bounded_as_the_learner_bounds_them():
     few = part(memory("", replace(SEVEN_B, vocabulary=512)).learner, "logits")
     assert tokens * 512 < MAX_LOGITS
     assert few.num_bytes == 4 * 512 * tokens + 4 * 512 * SEVEN_B.hidden
+
+
+@pytest.mark.parametrize("targets", ["linear", "attention"])
+def test_adapters_are_counted_as_peft_makes_them(targets: str):
+    config = Qwen2Config(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+    )
+    model = AutoModelForCausalLM.from_config(config)
+    args = parse(["--lora_rank", "4", "--lora_targets", targets])
+    add_adapters(model, args.lora)
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert trained_parameters(args, ModelSize(1, 2, 32, 96, 16, 64)) == trained
+
+
+def test_adapters_need_little_besides_the_weights():
+    whole, adapters = (memory(f"{GPUS} --collocate {lora}") for lora in ("", "--lora_rank 16"))
+    assert part(adapters.learner, "weights") == part(whole.learner, "weights")
+    for name in ("optimizer", "gradients", "update"):
+        share = part(adapters.learner, name).num_bytes / part(whole.learner, name).num_bytes
+        assert share < 0.01
 
 
 def test_keys_and_values_of_published_models():
