@@ -43,6 +43,8 @@ Refusal = Callable[..., str]
             "--critic_type grpo --num_samples 1 --rollout_batch_size 64 --train_batch_size 64",
             ["--num_samples", "--critic_type grpo", "got 1"],
         ),
+        ("--lora_rank -1", ["--lora_rank must be at least 0, got -1"]),
+        ("--lora_rank 8 --lora_alpha 0", ["--lora_alpha must be above 0", "got 0.0"]),
         ("--temperature 0", ["--temperature must be above 0, got 0.0"]),
         ("--eval_n 4", ["--eval_n must be 1 with --eval_temperature 0, got 4"]),
         (
