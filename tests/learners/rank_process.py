@@ -18,6 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learners import rendezvous
+from learners.batching import Batch, plan
 from learners.rank import LearnerRank
 from understand_r1_zero.args import Args
 from understand_r1_zero.types import Trajectory
@@ -154,6 +155,25 @@ def adapters(lab: Lab) -> dict[str, Any]:
     return found
 
 
+def packing(lab: Lab) -> dict[str, Any]:
+    """Prompts and responses of all lengths, in rows of their own and packed."""
+    rng, found = np.random.default_rng(0), {}
+    batch = [
+        dataclasses.replace(
+            trajectory,
+            prompt_token_ids=rng.integers(0, VOCABULARY, num_prompt).astype(np.int32),
+        )
+        for trajectory in make_trajectories(0)
+        for num_prompt in [int(rng.lognormal(2, 1)) + 1]
+    ]
+    for name, flag in (("packed", True), ("padded", False)):
+        learner = lab.learner(packing=flag)
+        rows = plan(Batch.of(batch), np.arange(len(batch)), learner._policy.limits, lab.world_size)
+        most = max(len(row.blocks) for filled in rows[lab.rank] for row in filled)
+        found[name] = {"most": most, **updates(learner, [batch, batch])}
+    return found
+
+
 def many_steps(lab: Lab) -> dict[str, Any]:
     """Two passes of three optimizer steps, with both penalties towards the reference."""
     return lab.run(
@@ -185,7 +205,6 @@ def splits(lab: Lab) -> dict[str, Any]:
         "two": lab.run(batches, max_tokens_per_micro_batch=250),
         "many": lab.run(batches, max_tokens_per_micro_batch=1),
         "two responses": lab.run(batches, train_batch_size_per_device=2),
-        "not packed": lab.run(batches, packing=False),
         "checkpointing": lab.run(batches, gradient_checkpointing=True),
     }
 
@@ -297,7 +316,14 @@ ONE_RANK: tuple[Callable[[Lab], Any], ...] = (
     not_finite,
     other_num_ranks,
 )
-ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, wide_heads, adapters, many_steps, resume)
+ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (
+    stages,
+    wide_heads,
+    packing,
+    adapters,
+    many_steps,
+    resume,
+)
 
 
 def main(rank: int, world_size: int, directory: Path) -> None:

@@ -59,9 +59,16 @@ def test_only_rank_0_gives_weights_but_both_report_the_same(pair):
     assert pair[1]["stages"][3]["metrics"] == pair[0]["stages"][3]["metrics"]
 
 
-@pytest.mark.parametrize("name", ["two", "many", "two responses", "not packed", "checkpointing"])
+@pytest.mark.parametrize("name", ["two", "many", "two responses", "checkpointing"])
 def test_how_the_batch_is_split_changes_nothing(alone, name):
     assert_same_learning(alone["splits"][name], alone["splits"]["one"])
+
+
+def test_packed_rows_teach_what_padded_ones_do(alone, pair):
+    for found in (alone["packing"], pair[0]["packing"]):
+        assert found["packed"]["most"] > 1 == found["padded"]["most"]
+        for name in ("packed", "padded"):
+            assert_same_learning(found[name], alone["packing"]["padded"])
 
 
 @pytest.mark.parametrize("model", ["wide", "wide_tied"])
