@@ -1,4 +1,4 @@
-"""Trained tokens a second: `PolicyGradientLearner.update` over a bare DeepSpeed loop.
+"""Trained tokens a second: `LearnerRank.update` over a bare DeepSpeed loop.
 
 Both train on the same unpadded tokens: those of one batch of the default recipe, prompts included,
 counted once for every response. Every response has an advantage, so that none can be left out of the

@@ -1,4 +1,4 @@
-"""Our side of `learner`: `PolicyGradientLearner.update` on one rank."""
+"""Our side of `learner`: `LearnerRank.update` on one rank."""
 
 import os
 import sys
@@ -22,10 +22,10 @@ def main() -> None:
 def _prepare() -> DoRound:
     cores = len(os.sched_getaffinity(0))
     os.environ["OMP_NUM_THREADS"] = str(cores)
-    from learners.policy_gradient import PolicyGradientLearner
+    from learners.rank import LearnerRank
 
     path, *flags = sys.argv[1:]
-    learner = PolicyGradientLearner(
+    learner = LearnerRank(
         cli.parse(flags), 0, 1, num_optimizer_steps=OPTIMIZER_STEPS, num_threads=cores
     )
     learner.start(HOST, learner.listen(HOST))

@@ -62,7 +62,7 @@ class Policy:
     def score(self, batch: Batch, responses: np.ndarray) -> np.ndarray:
         """float32 (2, T): log-probs and entropies of the responses' tokens, zero elsewhere.
 
-        This rank computes its share and leaves the rest zero: `engine.all_reduce` completes it.
+        This rank computes its share and leaves the rest zero: `complete` puts them together.
         """
         return self._score(self.engine, batch, responses)
 
@@ -72,6 +72,13 @@ class Policy:
         scores = self._score(self._reference, batch, np.arange(len(batch.lengths)))
         if self._args.optim.ref_offload:
             self._reference.to("cpu")
+        return scores
+
+    def complete(self, scores: np.ndarray) -> np.ndarray:
+        """Put the ranks' shares of `score` together, in place: elsewhere each holds zeros."""
+        if self.engine.world_size > 1:
+            tensor = torch.from_numpy(scores).to(self.engine.device)
+            scores[:] = self.engine.all_reduce(tensor).cpu().numpy()
         return scores
 
     def forward(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:

@@ -1,27 +1,19 @@
-"""Policy-gradient updates (Dr. GRPO, GRPO): one rank of the learner."""
+"""Policy-gradient updates (Dr. GRPO, GRPO)."""
 
-import math
-import os
-import random
-import tempfile
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from transformers.utils.logging import disable_progress_bar
 
-from learners import losses, rendezvous
+from learners import losses
 from learners.advantages import kl_penalties
-from learners.batching import Batch, MicroBatch, collate, optimizer_batches, plan
+from learners.batching import Batch, MicroBatch, optimizer_batches
 from learners.metrics import StepSums, batch_metrics, combine_steps
-from learners.outlet import Outlet
+from learners.optimizer_steps import OptimizerSteps
 from learners.policy import Policy
 from understand_r1_zero.args import Args
-from understand_r1_zero.carry import Files, pack, unpack
 from understand_r1_zero.types import Trajectory
 
 
@@ -42,73 +34,27 @@ class Update:
     is_on_policy: bool
 
 
-class PolicyGradientLearner:
-    """One rank of the learner; every method but `listen` is called on all ranks together.
+class PolicyGradient:
+    """The objective of `--algo ppo`, on one rank.
 
-    Each rank is given the whole batch and trains on its share of every optimizer step, cut so that
-    all have about as many tokens: what is learned depends on the number of ranks by rounding alone.
-    Responses without a gradient (advantage 0, or masked) are scored but not trained on. Weights
-    leave through `outlet`.
-
-    Args:
-        args: all flags.
-        rank: of this process.
-        world_size: number of ranks.
-        num_optimizer_steps: of the whole run, the horizon of the learning-rate schedule.
-        device: "cpu" or "cuda" (the one GPU that the process sees).
-        num_threads: CPU threads; 0: PyTorch's choice.
-        dump_directory: where the batch of a step that is not finite is saved.
+    Responses without a gradient (advantage 0, or masked) are scored but not trained on.
+    `old_logprobs` holds float32 (T,) of each trajectory of the last update, before it; `first_step` the
+    metrics of its first optimizer step.
     """
 
-    def __init__(
-        self,
-        args: Args,
-        rank: int,
-        world_size: int,
-        *,
-        num_optimizer_steps: int,
-        device: str = "cpu",
-        num_threads: int = 0,
-        dump_directory: str = ".",
-    ) -> None:
+    def __init__(self, args: Args, policy: Policy, steps: OptimizerSteps) -> None:
         self._args = args
-        self._rank = rank
-        self._world_size = world_size
-        self._num_optimizer_steps = num_optimizer_steps
-        self._device = device
-        self._num_threads = num_threads
-        self._dump_directory = Path(dump_directory)
-        self._optimizer_steps_done = 0
-        self._old_logprobs: list[np.ndarray] = []
-        self._first_step: dict[str, float] = {}
-
-    def listen(self, host: str) -> int:
-        """On rank 0 alone: the port at which the other ranks will find it."""
-        self._store = rendezvous.serve(host)
-        return self._store.port
-
-    def start(self, host: str, port: int) -> None:
-        """Join the other ranks where rank 0 listens, and load the model."""
-        if self._rank != 0:
-            self._store = rendezvous.connect(host, port)
-        rendezvous.join(self._store, self._rank, self._world_size, self._device)
-        self._set_up_process()
-        self._policy = Policy(
-            self._args, num_optimizer_steps=self._num_optimizer_steps, device=self._device
-        )
-        self.outlet = Outlet(self._policy)
-        self._make_room()
+        self._policy = policy
+        self._steps = steps
+        self.old_logprobs: list[np.ndarray] = []
+        self.first_step: dict[str, float] = {}
 
     def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
         """Run every optimizer step of one batch; returns its metrics over all ranks.
 
         `--num_ppo_epochs` passes in optimizer steps of `--train_batch_size` responses, in an order
         that follows from the seed and `step` alone.
-
-        Raises:
-            FloatingPointError: a loss or gradient is not finite; the batch has been saved.
         """
-        started_s = time.perf_counter()
         schedule = optimizer_batches(
             len(trajectories),
             self._args.responses_per_optimizer_step,
@@ -118,72 +64,16 @@ class PolicyGradientLearner:
         update = self._prepare(Batch.of(trajectories), step, is_single=len(schedule) == 1)
         steps = [self._optimizer_step(update, responses) for responses in schedule]
         if update.is_on_policy:
-            self._complete(update.scores)
+            self._policy.complete(update.scores)
         old_logprobs, entropies = update.scores
-        self._first_step = steps[0]
-        self._old_logprobs = update.batch.split(old_logprobs)
-        self._make_room()
-        elapsed_s = time.perf_counter() - started_s
+        self.first_step = steps[0]
+        self.old_logprobs = update.batch.split(old_logprobs)
         return {
             **combine_steps(steps),
             **batch_metrics(
                 update.batch, update.advantages, old_logprobs, entropies, update.ref_logprobs
             ),
-            "misc/policy_sgd_step": float(self._optimizer_steps_done),
-            "misc/gradient_update_elapse": elapsed_s,
-            "misc/learner_tokens_per_s": sum(t.num_tokens for t in trajectories) / elapsed_s,
         }
-
-    def old_logprobs(self) -> list[np.ndarray]:
-        """float32 (T,) of each trajectory of the last update, before it."""
-        return self._old_logprobs
-
-    def first_step_metrics(self) -> dict[str, float]:
-        """Metrics of the first optimizer step of the last update: on-policy, its ratio is 1."""
-        return self._first_step
-
-    def save(self, directory: str) -> None:
-        """Write a Hugging Face model directory and the training state into an existing directory."""
-        self._policy.save(Path(directory), {"optimizer_steps": self._optimizer_steps_done})
-
-    def sees(self, path: str) -> bool:
-        """Whether a file of the driver's node is here too."""
-        return Path(path).exists()
-
-    def save_at_home(self) -> dict[str, bytes]:
-        """What `save` writes on this node, as values."""
-        with tempfile.TemporaryDirectory() as home:
-            self.save(home)
-            return pack(Path(home))
-
-    def load_at_home(self, files: Files) -> None:
-        """`load` from what every rank's `save_at_home` returned."""
-        with tempfile.TemporaryDirectory() as home:
-            unpack(files, Path(home))
-            self.load(home)
-
-    def load(self, directory: str) -> None:
-        """Continue from what `save` wrote, under the same flags and number of ranks."""
-        self._optimizer_steps_done = self._policy.load(Path(directory))["optimizer_steps"]
-        self._make_room()
-
-    def _make_room(self) -> None:
-        """Leave the GPU to the engine that will wake up there."""
-        if self._args.cluster.vllm_sleep:
-            self._policy.engine.release_memory()
-
-    def _set_up_process(self) -> None:
-        os.environ["DS_ACCELERATOR"] = self._device
-        disable_progress_bar()
-        if self._num_threads:
-            torch.set_num_threads(self._num_threads)
-        if self._args.run.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-            torch.use_deterministic_algorithms(True)
-        seed = self._args.run.seed
-        random.seed(seed)
-        np.random.seed(seed % 2**32)
-        torch.manual_seed(seed)
 
     def _prepare(self, batch: Batch, step: int, *, is_single: bool) -> Update:
         algorithm = self._args.algorithm
@@ -191,9 +81,9 @@ class PolicyGradientLearner:
         is_on_policy = is_single and algorithm.kl_penalty_coef == 0
         scores = ref_logprobs = None
         if not is_on_policy:
-            scores = self._complete(self._policy.score(batch, everything))
+            scores = self._policy.complete(self._policy.score(batch, everything))
         if self._policy.has_reference:
-            ref_logprobs = self._complete(self._policy.score_reference(batch))[0]
+            ref_logprobs = self._policy.complete(self._policy.score_reference(batch))[0]
         advantages = batch.advantages
         if scores is not None and ref_logprobs is not None and algorithm.kl_penalty_coef:
             kl_sums = np.bincount(batch.response_of, scores[0] - ref_logprobs, len(everything))
@@ -205,28 +95,29 @@ class PolicyGradientLearner:
         return Update(step, batch, advantages, is_active, scores, ref_logprobs, is_on_policy)
 
     def _optimizer_step(self, update: Update, responses: np.ndarray) -> dict[str, float]:
-        """One optimizer step on the given responses, of which this rank takes its share."""
-        engine, batch = self._policy.engine, update.batch
-        weights = self._response_weights(batch, responses)
-        active = responses[update.is_active[responses]]
-        share = plan(batch, active, self._policy.limits, self._world_size)[self._rank]
-        sums, found = StepSums.zeros(engine.device), []
-        for position, rows in enumerate(share):
-            micro_batch = collate(batch, rows)
-            logprobs, entropies = self._policy.forward(micro_batch)
-            loss = self._loss(update, weights, micro_batch, logprobs, sums)
-            engine.backward(loss, is_last=position == len(share) - 1)
+        engine = self._policy.engine
+        weights = self._response_weights(update.batch, responses)
+        sums = StepSums.zeros(engine.device)
+        found: list[tuple[np.ndarray, Tensor]] = []
+
+        def loss_of(micro_batch: MicroBatch, logprobs: Tensor, entropies: Tensor) -> Tensor:
             found.append((micro_batch.tokens, torch.stack([logprobs.detach(), entropies])))
-        result = engine.step()
+            return self._loss(update, weights, micro_batch, logprobs, sums)
+
+        active = responses[update.is_active[responses]]
+        result = self._steps.take(update.batch, active, loss_of)
         if update.is_on_policy:
             for tokens, values in found:
                 update.scores[:, tokens] = values.cpu().numpy()
         engine.all_reduce(sums.sums)
         engine.all_reduce(sums.maxima, is_max=True)
         metrics = sums.metrics()
-        if not math.isfinite(result.grad_norm + metrics["train/pg_loss"]):
-            self._stop(update, responses, result.grad_norm, metrics["train/pg_loss"])
-        self._optimizer_steps_done += 1
+        self._steps.require_finite(
+            result.grad_norm,
+            metrics["train/pg_loss"],
+            update.step,
+            {"responses": responses, "update": update},
+        )
         return {
             **metrics,
             "train/policy_grad_norm": result.grad_norm,
@@ -281,20 +172,3 @@ class PolicyGradientLearner:
     def _to_device(self, *arrays: np.ndarray) -> list[Tensor]:
         device = self._policy.engine.device
         return [torch.from_numpy(array).to(device, torch.float32) for array in arrays]
-
-    def _complete(self, scores: np.ndarray) -> np.ndarray:
-        """Put the ranks' shares together, in place: elsewhere each holds zeros."""
-        if self._world_size > 1:
-            tensor = torch.from_numpy(scores).to(self._policy.engine.device)
-            scores[:] = self._policy.engine.all_reduce(tensor).cpu().numpy()
-        return scores
-
-    def _stop(self, update: Update, responses: np.ndarray, norm: float, loss: float) -> None:
-        path = self._dump_directory / f"not_finite_step_{update.step}_rank_{self._rank}.pt"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.save({"responses": responses, "update": update}, path)
-        raise FloatingPointError(
-            f"step {update.step}: the policy loss is {loss:g} and the gradient norm {norm:g}; the "
-            f"batch is in {path}. Resume from the last checkpoint, with a lower --learning_rate, or "
-            "without --bf16"
-        )

@@ -23,7 +23,7 @@ def start_learners(cluster: Cluster, plan: Plan, args: Args, logs: Path) -> Lear
         ranks.append(
             cluster.spawn(
                 process.name,
-                "learners.policy_gradient:PolicyGradientLearner",
+                "learners.rank:LearnerRank",
                 Placement(process.bundle, process.gpu_share, env),
                 {
                     "args": args,

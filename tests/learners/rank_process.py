@@ -18,7 +18,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from learners import rendezvous
-from learners.policy_gradient import PolicyGradientLearner
+from learners.rank import LearnerRank
 from understand_r1_zero.args import Args
 from understand_r1_zero.types import Trajectory
 
@@ -34,9 +34,9 @@ class Lab:
         self.rank, self.world_size, self.directory = rank, world_size, directory
         self.is_together = False
 
-    def learner(self, num_threads: int = 1, **flags: Any) -> PolicyGradientLearner:
+    def learner(self, num_threads: int = 1, **flags: Any) -> LearnerRank:
         """A started learner with the given flags over test defaults."""
-        learner = PolicyGradientLearner(
+        learner = LearnerRank(
             make_args(self.directory, **flags),
             self.rank,
             self.world_size,
@@ -105,7 +105,7 @@ def make_trajectories(seed: int) -> list[Trajectory]:
 
 
 def updates(
-    learner: PolicyGradientLearner, batches: list[list[Trajectory]], first_step: int = 0
+    learner: LearnerRank, batches: list[list[Trajectory]], first_step: int = 0
 ) -> dict[str, Any]:
     metrics = [learner.update(batch, step) for step, batch in enumerate(batches, first_step)]
     timings = "misc/gradient_update_elapse", "misc/learner_tokens_per_s"
