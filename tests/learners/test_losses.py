@@ -162,7 +162,7 @@ OBJECTIVES = [
     Objective(clip=Clip(0.1, 0.1, dual=1.2)),
     Objective(clip=Clip(0.2, 0.2, dual=3.0), aggregation="token"),
     Objective("gspo", Clip(0.02, 0.05)),
-    Objective("gspo", Clip(0.02, 0.05, dual=1.1), aggregation="constant"),
+    Objective("gspo", Clip(0.1, 0.1, dual=1.5), aggregation="constant"),
     Objective("gspo", Clip(0.02, 0.05), aggregation="token"),
     Objective("cispo", aggregation="token"),
     Objective("reinforce", aggregation="constant"),
