@@ -17,15 +17,14 @@ class Batch:
     """The trajectories of one update; values of tokens lie in one flat array, response by response.
 
     `offsets` (R+1,) says where: response i owns `[offsets[i], offsets[i + 1])`, and `response_of` (T,)
-    says whose a token is. `groups` (R,) is equal for responses to the same prompt.
+    says whose a token is. `prompts` (R,) is equal for responses to the same prompt.
     """
 
     trajectories: Sequence[Trajectory]
     lengths: np.ndarray
     offsets: np.ndarray
     response_of: np.ndarray
-    groups: np.ndarray
-    advantages: np.ndarray
+    prompts: np.ndarray
     is_masked: np.ndarray
     token_ids: np.ndarray
     sampler_logprobs: np.ndarray
@@ -42,8 +41,7 @@ class Batch:
             lengths=lengths,
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             response_of=np.repeat(np.arange(len(lengths)), lengths),
-            groups=np.array([first_seen[prompt] for prompt in prompts]),
-            advantages=np.array([t.advantage for t in trajectories], np.float32),
+            prompts=np.array([first_seen[prompt] for prompt in prompts]),
             is_masked=np.array([t.is_masked for t in trajectories], bool),
             token_ids=np.concatenate([t.response_token_ids for t in trajectories]),
             sampler_logprobs=np.concatenate([t.sampler_logprobs for t in trajectories]).astype(
@@ -96,14 +94,14 @@ def rows_of(batch: Batch, responses: np.ndarray, limits: Limits) -> list[Row]:
         length = int(batch.lengths[response])
         if length == 0:
             continue
-        group = int(batch.groups[response])
+        prompt_id = int(batch.prompts[response])
         prompt = len(batch.trajectories[response].prompt_token_ids)
-        position = open_rows.get(group, -1)
+        position = open_rows.get(prompt_id, -1)
         if position >= 0 and _is_worth_sharing(rows[position], prompt, length, limits):
             row = rows[position]
             rows[position] = Row((*row.responses, response), row.num_tokens + length)
         else:
-            open_rows[group] = len(rows)
+            open_rows[prompt_id] = len(rows)
             rows.append(Row((response,), prompt + length))
     return rows
 

@@ -75,16 +75,23 @@ class TokenLogprobs(nn.Module):
         temperature: divides the logits, as in sampling.
         max_logits: logits computed at once; beyond, pieces are recomputed in the backward pass. 0: all
             at once (ZeRO-3 needs it: every rank must run the head equally often).
+        trains_entropy: entropies have a gradient, at the price of more memory.
     """
 
     def __init__(
-        self, model: PreTrainedModel, temperature: float, max_logits: int = MAX_LOGITS
+        self,
+        model: PreTrainedModel,
+        temperature: float,
+        max_logits: int = MAX_LOGITS,
+        *,
+        trains_entropy: bool = False,
     ) -> None:
         super().__init__()
         assert model.get_output_embeddings() is not None, "a causal language model has a head"
         self.model: PreTrainedModel = model
         self.temperature = temperature
         self.max_logits = max_logits
+        self.trains_entropy = trains_entropy
 
     def forward(
         self,
@@ -94,7 +101,7 @@ class TokenLogprobs(nn.Module):
         position_ids: Tensor | None = None,
         segments: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """float32 (N,) log-probs and (N,) entropies in nats, without gradient; see `MicroBatch`."""
+        """float32 (N,) log-probs and (N,) entropies in nats; see `MicroBatch`."""
         hidden = self.model.base_model(
             input_ids=input_ids,
             position_ids=position_ids,
@@ -118,7 +125,7 @@ class TokenLogprobs(nn.Module):
         if self.temperature != 1.0:
             logits = logits / self.temperature
         logprobs = torch.log_softmax(logits, dim=-1)
-        with torch.no_grad():
+        with torch.set_grad_enabled(self.trains_entropy and torch.is_grad_enabled()):
             entropies = -(logprobs.exp() * logprobs).sum(-1)
         return logprobs.gather(-1, targets[:, None]).squeeze(-1), entropies
 

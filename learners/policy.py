@@ -21,13 +21,17 @@ from understand_r1_zero.checkpoint import naming_a_full_disk
 from understand_r1_zero.run_directory import disk_errors_explained
 from understand_r1_zero.weights import to_arrays, to_tensor
 
+REFERENCE = "reference.pt"
+"""In a checkpoint's `training_state/`, where the reference is no longer `--pretrain`."""
+
 Forward = Callable[..., tuple[Tensor, Tensor]]
 
 
 class Policy:
-    """The policy, its optimizer and, where the flags ask for one, the frozen reference model.
+    """The policy, its optimizer and, where the flags ask for one, the reference model.
 
-    Needs the default process group. The reference is `--pretrain`, whole on every rank.
+    Needs the default process group. The reference is `--pretrain`, whole on every rank, until
+    `refresh_reference`.
 
     Args:
         args: all flags.
@@ -47,7 +51,7 @@ class Policy:
             linear_cost=linear_cost(self._model) if can_share_prompts(self._model) else 0.0,
         )
         self.engine = Engine(
-            self._scorer(self._model),
+            self._scorer(self._model, trains_entropy=args.policy.ent_coef > 0),
             args.optim,
             num_steps=num_optimizer_steps,
             bf16=args.model.bf16,
@@ -73,6 +77,13 @@ class Policy:
         if self._args.optim.ref_offload:
             self._reference.to("cpu")
         return scores
+
+    @torch.no_grad()
+    def refresh_reference(self) -> None:
+        """The policy as it is becomes the reference. Collective."""
+        reference = self._reference.state_dict()
+        for name, tensor in self.engine.full_parameters():
+            reference[name].copy_(tensor)
 
     def complete(self, scores: np.ndarray) -> np.ndarray:
         """Put the ranks' shares of `score` together, in place: elsewhere each holds zeros."""
@@ -119,6 +130,8 @@ class Policy:
                 self._args.model.pretrain, trust_remote_code=self._args.model.trust_remote_code
             ).save_pretrained(directory)
         self.engine.save(directory / "training_state")
+        if self._args.policy.ref_refresh_steps and self.rank == 0:
+            torch.save(self._reference.state_dict(), directory / "training_state" / REFERENCE)
         torch.save(
             {"random": _random_state(), "state": state},
             directory / "training_state" / f"rank_{self.rank}.pt",
@@ -138,13 +151,17 @@ class Policy:
                 f"{self.engine.world_size}: the optimizer's state is cut into that many parts"
             )
         self.engine.load(directory)
+        if self.has_reference and (directory / REFERENCE).is_file():
+            self._reference.load_state_dict(torch.load(directory / REFERENCE, map_location="cpu"))
         saved = torch.load(directory / f"rank_{self.rank}.pt", weights_only=False)
         _set_random_state(saved["random"])
         return saved["state"]
 
-    def _scorer(self, model: Any) -> TokenLogprobs:
+    def _scorer(self, model: Any, *, trains_entropy: bool = False) -> TokenLogprobs:
         max_logits = 0 if self._args.optim.zero_stage == 3 else MAX_LOGITS
-        return TokenLogprobs(model, self._args.sampling.temperature, max_logits)
+        return TokenLogprobs(
+            model, self._args.sampling.temperature, max_logits, trains_entropy=trains_entropy
+        )
 
     @torch.no_grad()
     def _score(self, forward: Forward, batch: Batch, responses: np.ndarray) -> np.ndarray:

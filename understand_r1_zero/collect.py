@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from understand_r1_zero.args import Args
 from understand_r1_zero.prompt_order import PromptOrder
 from understand_r1_zero.streaming import GroupStream, Request
-from understand_r1_zero.types import Group, Problem, Sampling
+from understand_r1_zero.types import Group, Problem, Sampling, Status
 
 
 @dataclass
@@ -30,6 +30,10 @@ class Collector:
     Otherwise actors go on sampling while the learner updates, and a group any of whose tokens is
     more than `max_staleness` versions old is thrown away, counted, and asked again.
 
+    With `--filter_zero_variance` groups whose rewards are all equal are thrown away too, counted, and
+    replaced by the next problems, up to `--max_refills` batches of them a call: they were asked, and are
+    not asked again before the next epoch, resumed or not. Beyond that limit they are kept.
+
     With `--deterministic` requests carry their own seeds and each batch enters the engines together,
     so that the same run gives the same groups to the last bit.
 
@@ -50,6 +54,7 @@ class Collector:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             max_tokens=sampling.generate_max_length,
+            has_greedy=args.algorithm.critic_type == "remax",
         )
         self._groups = groups
         self._problems = problems
@@ -64,9 +69,14 @@ class Collector:
         self.position = position
         self.position.asked = []
         self._num_dropped_stale = 0
+        is_filtering = args.policy.filter_zero_variance
+        self._max_filtered = args.policy.max_refills * self._batch_size if is_filtering else 0
+        self._num_filtered = 0
+        self._num_kept_uniform = 0
 
     def collect(self, version: int) -> list[Group]:
         """The next batch for a learner at policy `version`, in the order the problems were asked."""
+        self._num_filtered = self._num_kept_uniform = 0
         if self._seed is not None:
             batch = self._collect_together()
         else:
@@ -76,9 +86,18 @@ class Collector:
         return sorted(batch, key=lambda group: group.index)
 
     def metrics(self) -> dict[str, float]:
-        """Groups thrown away since the last call, and how far the prompts are."""
+        """Groups thrown away since the last call or for the last batch, and how far the prompts are.
+
+        With `--filter_zero_variance`, `actor/filtered_count` groups of equal rewards were thrown away
+        for the last batch and `actor/unfiltered_count` beyond the limit are in it.
+        """
         dropped, self._num_dropped_stale = self._num_dropped_stale, 0
+        filtering = {
+            "actor/filtered_count": float(self._num_filtered),
+            "actor/unfiltered_count": float(self._num_kept_uniform),
+        }
         return {
+            **(filtering if self._max_filtered else {}),
             "actor/stale_dropped_count": float(dropped),
             "misc/prompt_consumed": float(self.position.next - len(self.position.asked)),
             "misc/prompt_epoch": float(self._order.epoch(self.position.next)),
@@ -86,25 +105,48 @@ class Collector:
         }
 
     def _collect_together(self) -> list[Group]:
-        requests = [self._next_request() for _ in range(self._batch_size)]
-        return list(self._groups.together(requests))
+        batch: list[Group] = []
+        while len(batch) < self._batch_size:
+            requests = [self._next_request() for _ in range(self._batch_size - len(batch))]
+            # Which groups the limit keeps must not depend on who finished first.
+            groups = sorted(self._groups.together(requests), key=lambda group: group.index)
+            batch += [group for group in groups if not self._filters(group)]
+        return batch
 
     def _collect_streaming(self, version: int) -> list[Group]:
         while self._in_flight < self._batch_size * (1 + self._max_staleness):
             self._ask()
-        return [self._next_fresh(version) for _ in range(self._batch_size)]
+        return [self._next_useful(version) for _ in range(self._batch_size)]
 
-    def _next_fresh(self, version: int) -> Group:
+    def _next_useful(self, version: int) -> Group:
         while True:
             group = self._groups.next_group(self._channel)
             self._in_flight -= 1
-            oldest = min(response.oldest_version for response in group.responses)
-            if version - oldest <= self._max_staleness:
+            if self._is_stale(group, version):
+                self._again.append(group.index)
+            elif not self._filters(group):
                 return group
-            self._num_dropped_stale += 1
-            self.position.asked.remove(group.index)
-            self._again.append(group.index)
             self._ask()
+
+    def _is_stale(self, group: Group, version: int) -> bool:
+        """Whether the group is too old, which is counted; its problem is then no longer asked."""
+        oldest = min(response.oldest_version for response in group.responses)
+        if version - oldest <= self._max_staleness:
+            return False
+        self._num_dropped_stale += 1
+        self.position.asked.remove(group.index)
+        return True
+
+    def _filters(self, group: Group) -> bool:
+        """Whether the group is thrown away for its equal rewards, which is counted."""
+        if not self._max_filtered or not has_equal_rewards(group):
+            return False
+        if self._num_filtered == self._max_filtered:
+            self._num_kept_uniform += 1
+            return False
+        self._num_filtered += 1
+        self.position.asked.remove(group.index)
+        return True
 
     def _ask(self) -> None:
         self._groups.submit(self._channel, self._next_request())
@@ -122,6 +164,12 @@ class Collector:
             sampling = replace(sampling, seed=request_seed(self._seed, index))
         (row,) = self._order.batch(index, 1)
         return Request(index, self._problems[row], sampling)
+
+
+def has_equal_rewards(group: Group) -> bool:
+    """Whether all known verdicts of the group give the same rewards, those of steps included."""
+    verdicts = [r.verdict for r in group.responses if r.verdict.status is not Status.UNKNOWN]
+    return len({(verdict.reward, verdict.step_rewards) for verdict in verdicts}) <= 1
 
 
 def request_seed(seed: int, index: int) -> int:

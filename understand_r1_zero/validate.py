@@ -18,7 +18,14 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "max_staleness": 0,
     },
     "reward": {"overlong_buffer_tokens": 0, "overlong_penalty": 0},
-    "algorithm": {"num_ppo_epochs": 1, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
+    "algorithm": {"num_ppo_epochs": 1, "cliprange": 0, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
+    "policy": {
+        "cliprange_high": 0,
+        "dual_clip": 0,
+        "ref_refresh_steps": 0,
+        "ent_coef": 0,
+        "max_refills": 1,
+    },
     "optim": {
         "learning_rate": 0,
         "train_batch_size": 0,
@@ -39,10 +46,12 @@ _FINITE = {
         "non_stop_fixed_reward",
         "overlong_penalty",
     ),
+    "policy": ("reward_scale", "ent_coef"),
 }
 _SHARES = {
     "cluster": ("vllm_gpu_ratio",),
     "sampling": ("top_p",),
+    "policy": ("gamma",),
     "evaluation": ("eval_top_p",),
 }
 _COUNTS_OR_NEVER = {
@@ -51,6 +60,7 @@ _COUNTS_OR_NEVER = {
     "evaluation": ("eval_steps",),
     "sampling": ("top_k",),
 }
+_NEED_A_GROUP = ("drgrpo", "grpo", "rloo", "reinforce_pp_baseline")
 _SCHEDULERS = ("constant", "linear", "cosine", "cosine_with_min_lr")
 
 
@@ -59,7 +69,7 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += _rewards(args)
+        errors += [*_rewards(args), *_policy_gradient(args)]
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -148,7 +158,7 @@ def _batches(args: Args) -> Iterator[str]:
 
 def _sampling(args: Args) -> Iterator[str]:
     sampling, evaluation = args.sampling, args.evaluation
-    if sampling.num_samples < 2:
+    if sampling.num_samples < 2 and args.algorithm.critic_type in _NEED_A_GROUP:
         yield (
             f"--num_samples must be at least 2 for --critic_type {args.algorithm.critic_type}, got "
             f"{sampling.num_samples}: the advantage of a response alone in its group is always 0"
@@ -171,6 +181,61 @@ def _sampling(args: Args) -> Iterator[str]:
             f"longest generation, {generation}, got {args.model.max_model_len}; raise it to "
             f"{longest}, or leave it out"
         )
+
+
+def _policy_gradient(args: Args) -> Iterator[str]:
+    algorithm, policy = args.algorithm, args.policy
+    loss = policy.policy_loss
+    if not algorithm.cliprange <= 1:
+        yield f"--cliprange must be at most 1, got {algorithm.cliprange}: ratios are not negative"
+    if 0 < policy.dual_clip <= 1:
+        yield f"--dual_clip must be above 1, or 0 for off, got {policy.dual_clip}; use 3"
+    for flag, is_given, wanted, is_met in (
+        (
+            f"--dual_clip {policy.dual_clip}",
+            policy.dual_clip > 0,
+            "--policy_loss ppo or gspo",
+            loss in ("ppo", "gspo"),
+        ),
+        (
+            f"--cliprange_high {policy.cliprange_high}",
+            policy.cliprange_high > 0,
+            "a --policy_loss that clips",
+            loss != "reinforce",
+        ),
+        (
+            f"--kl_estimator {policy.kl_estimator}",
+            policy.kl_estimator != "k3",
+            "--beta above 0",
+            algorithm.beta > 0,
+        ),
+        (
+            f"--ref_refresh_steps {policy.ref_refresh_steps}",
+            policy.ref_refresh_steps > 0,
+            "--beta or --kl_penalty_coef above 0",
+            algorithm.beta > 0 or algorithm.kl_penalty_coef > 0,
+        ),
+        (
+            f"--is_level {policy.is_level}",
+            policy.is_level != "token",
+            "--tis_c above 0",
+            algorithm.tis_c > 0,
+        ),
+        (
+            f"--is_mode {policy.is_mode}",
+            policy.is_mode != "truncate",
+            "--tis_c above 0",
+            algorithm.tis_c > 0,
+        ),
+        (
+            "--filter_zero_variance",
+            policy.filter_zero_variance,
+            "--num_samples of at least 2",
+            args.sampling.num_samples >= 2,
+        ),
+    ):
+        if is_given and not is_met:
+            yield f"{flag} needs {wanted}: without, it changes nothing; drop one or set the other"
 
 
 def _rewards(args: Args) -> Iterator[str]:

@@ -49,7 +49,7 @@ def batch() -> Batch:
         prompt = rng.integers(0, 64, prompt_length)
         for length in (5, 1, 9, 2):
             tokens = rng.integers(0, 64, length)
-            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0))
+            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0, 0))
     return Batch.of(trajectories)
 
 

@@ -54,6 +54,30 @@ def test_two_ranks_learn_what_one_learns_over_many_steps(alone, pair):
     assert_same_learning(pair[0]["many_steps"], alone["many_steps"])
 
 
+@pytest.mark.parametrize("name", ["gspo", "cispo"])
+def test_every_objective_is_the_same_however_it_is_split(alone, pair, name):
+    expected = alone["objectives"][name, "one"]
+    for found in (alone["objectives"][name, "many"], pair[0]["objectives"][name, "one"]):
+        assert_same_learning(found, expected)
+    assert expected["metrics"][0]["train/pg_clipfrac"] > 0
+    assert expected["metrics"][0]["train/reg_loss"] != 0
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_a_reference_that_is_refreshed_is_the_policy_again_also_when_resumed(
+    alone, pair, num_ranks
+):
+    found = (alone if num_ranks == 1 else pair[0])["refreshed"]
+    divergences = [
+        step["train/kl3"] for part in ("first", "straight") for step in found[part]["metrics"]
+    ]
+    is_far = [divergence > 1e-4 for divergence in divergences]
+    assert is_far == [False, True, False, True, False]
+    assert found["resumed"]["metrics"] == found["straight"]["metrics"]
+    for step, divergence in zip(found["stage 3"]["metrics"], divergences, strict=True):
+        assert step["train/kl3"] == pytest.approx(divergence, rel=1e-2, abs=1e-5)
+
+
 def test_only_rank_0_gives_weights_but_both_report_the_same(pair):
     assert pair[1]["stages"][3]["weights"] is None
     assert pair[1]["stages"][3]["metrics"] == pair[0]["stages"][3]["metrics"]

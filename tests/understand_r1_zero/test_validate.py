@@ -69,6 +69,27 @@ Refusal = Callable[..., str]
             "--audit_grader --oracle mine:Oracle",
             ["--audit_grader", "--oracle math", "mine:Oracle"],
         ),
+        ("--cliprange 1.5", ["--cliprange must be at most 1, got 1.5"]),
+        ("--cliprange_high -0.1", ["--cliprange_high must be at least 0, got -0.1"]),
+        ("--dual_clip 0.5", ["--dual_clip must be above 1, or 0 for off, got 0.5"]),
+        ("--dual_clip 3 --policy_loss cispo", ["--dual_clip 3.0", "--policy_loss ppo or gspo"]),
+        (
+            "--policy_loss reinforce --cliprange_high 0.3",
+            ["--cliprange_high 0.3", "--policy_loss that clips"],
+        ),
+        ("--kl_estimator k2", ["--kl_estimator k2", "--beta above 0"]),
+        ("--ref_refresh_steps 5", ["--ref_refresh_steps 5", "--beta or --kl_penalty_coef above 0"]),
+        ("--is_level sequence --tis_c 0", ["--is_level sequence", "--tis_c above 0"]),
+        ("--is_mode mask --tis_c 0", ["--is_mode mask", "--tis_c above 0"]),
+        (
+            "--filter_zero_variance --num_samples 1 --critic_type reinforce",
+            ["--filter_zero_variance", "--num_samples of at least 2"],
+        ),
+        ("--max_refills 0", ["--max_refills must be at least 1, got 0"]),
+        ("--ent_coef nan", ["--ent_coef must be at least 0, got nan"]),
+        ("--reward_scale inf", ["--reward_scale must be a finite number, got inf"]),
+        ("--gamma 1.5", ["--gamma must be above 0 and at most 1, got 1.5"]),
+        ("--critic_type rloo --num_samples 1", ["--num_samples", "--critic_type rloo"]),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
     ],
 )
@@ -82,6 +103,12 @@ def test_any_finite_rewards_are_allowed():
     odd = "--correct_reward -1 --incorrect_reward 2 --format_reward -3 --non_stop_fixed_reward 9"
     args = parse([*odd.split(), "--overlong_buffer_tokens", "63", "--overlong_penalty", "0"])
     assert args.reward == RewardArgs(-1.0, 2.0, -3.0, 9.0, 63, 0.0)
+
+
+@pytest.mark.parametrize("critic_type", ["reinforce", "reinforce_pp", "remax"])
+def test_a_group_of_one_is_enough_where_the_baseline_is_not_the_groups(critic_type: str):
+    args = parse(["--critic_type", critic_type, "--num_samples", "1"])
+    assert args.responses_per_step == 64
 
 
 def test_all_refusals_come_at_once(refusal: Refusal):
