@@ -103,7 +103,9 @@ class PolicyGradient:
             algorithm.critic_type, algorithm.kl_penalty_coef, policy.gamma, policy.whiten_adv
         )
         rewards = Rewards.of(batch.trajectories, batch.offsets, policy.reward_scale)
-        k1 = None if scores is None or ref_logprobs is None else scores[0] - ref_logprobs
+        k1 = None
+        if scores is not None and ref_logprobs is not None and algorithm.kl_penalty_coef:
+            k1 = scores[0] - ref_logprobs
         return token_advantages(batch, rewards, k1, recipe)
 
     def _optimizer_step(self, update: Update, responses: np.ndarray) -> dict[str, float]:

@@ -137,7 +137,7 @@ def token_advantages(
     Args:
         batch: T tokens of R responses.
         rewards: of these responses.
-        k1: (T,) `old - ref` in nats; None without a reference.
+        k1: (T,) `old - ref` in nats; None without a KL in the reward.
         recipe: the flags.
     """
     critic = recipe.critic_type
@@ -146,12 +146,11 @@ def token_advantages(
         outcomes = outcomes - rewards.baselines
     outcome = estimate(outcomes, rewards.groups, rewards.is_known)
     step = estimate(rewards.step_rewards, rewards.groups[steps], rewards.is_known[steps])
-    is_penalised = k1 is not None and recipe.kl_penalty_coef > 0
-    if is_penalised and critic in GROUP_ESTIMATORS:
+    if k1 is not None and critic in GROUP_ESTIMATORS:
         kl_sums = np.bincount(batch.response_of, k1, len(outcome))
         outcome = outcome + kl_penalties(kl_sums, rewards.groups, recipe.kl_penalty_coef, critic)
     placed = token_rewards(outcome, rewards, step, batch.offsets)
-    if is_penalised and critic not in GROUP_ESTIMATORS:
+    if k1 is not None and critic not in GROUP_ESTIMATORS:
         placed = placed - recipe.kl_penalty_coef * k1
     advantages = discounted_returns(placed, batch.offsets, recipe.gamma)
     if recipe.whiten_adv or critic in BATCH_NORMALISED:

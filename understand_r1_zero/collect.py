@@ -15,8 +15,8 @@ from understand_r1_zero.types import Group, Problem, Sampling, Status
 class Position:
     """Where in the prompt order the run stands: all that resuming needs.
 
-    `next` is the first position never asked; `asked` are positions asked before but not yet trained
-    on, in order: in flight when a checkpoint was taken, they are asked again after a resume.
+    `next` is the first position never asked; `asked` are positions before it whose batch is not
+    complete, in order: in flight when a checkpoint was taken, they are asked again after a resume.
     """
 
     next: int = 0
@@ -31,8 +31,9 @@ class Collector:
     more than `max_staleness` versions old is thrown away, counted, and asked again.
 
     With `--filter_zero_variance` groups whose rewards are all equal are thrown away too, counted, and
-    replaced by the next problems, up to `--max_refills` batches of them a call: they were asked, and are
-    not asked again before the next epoch, resumed or not. Beyond that limit they are kept.
+    replaced by the next problems, up to `--max_refills` batches of them a call; beyond that limit they are
+    kept. Once their batch is complete they are not asked again before the next epoch, resumed or not;
+    a run that is stopped before asks for the whole batch again, and so finds what it would have.
 
     With `--deterministic` requests carry their own seeds and each batch enters the engines together,
     so that the same run gives the same groups to the last bit.
@@ -67,22 +68,21 @@ class Collector:
         self._in_flight = 0
         self._again = deque(position.asked)
         self.position = position
-        self.position.asked = []
         self._num_dropped_stale = 0
         is_filtering = args.policy.filter_zero_variance
         self._max_filtered = args.policy.max_refills * self._batch_size if is_filtering else 0
-        self._num_filtered = 0
+        self._filtered: list[int] = []
         self._num_kept_uniform = 0
 
     def collect(self, version: int) -> list[Group]:
         """The next batch for a learner at policy `version`, in the order the problems were asked."""
-        self._num_filtered = self._num_kept_uniform = 0
+        self._filtered, self._num_kept_uniform = [], 0
         if self._seed is not None:
             batch = self._collect_together()
         else:
             batch = self._collect_streaming(version)
-        for group in batch:
-            self.position.asked.remove(group.index)
+        for index in [*self._filtered, *(group.index for group in batch)]:
+            self.position.asked.remove(index)
         return sorted(batch, key=lambda group: group.index)
 
     def metrics(self) -> dict[str, float]:
@@ -93,7 +93,7 @@ class Collector:
         """
         dropped, self._num_dropped_stale = self._num_dropped_stale, 0
         filtering = {
-            "actor/filtered_count": float(self._num_filtered),
+            "actor/filtered_count": float(len(self._filtered)),
             "actor/unfiltered_count": float(self._num_kept_uniform),
         }
         return {
@@ -129,23 +129,21 @@ class Collector:
             self._ask()
 
     def _is_stale(self, group: Group, version: int) -> bool:
-        """Whether the group is too old, which is counted; its problem is then no longer asked."""
+        """Whether the group is too old, which is counted."""
         oldest = min(response.oldest_version for response in group.responses)
         if version - oldest <= self._max_staleness:
             return False
         self._num_dropped_stale += 1
-        self.position.asked.remove(group.index)
         return True
 
     def _filters(self, group: Group) -> bool:
         """Whether the group is thrown away for its equal rewards, which is counted."""
         if not self._max_filtered or not has_equal_rewards(group):
             return False
-        if self._num_filtered == self._max_filtered:
+        if len(self._filtered) == self._max_filtered:
             self._num_kept_uniform += 1
             return False
-        self._num_filtered += 1
-        self.position.asked.remove(group.index)
+        self._filtered.append(group.index)
         return True
 
     def _ask(self) -> None:
@@ -158,7 +156,7 @@ class Collector:
         else:
             index = self.position.next
             self.position.next += 1
-        self.position.asked.append(index)
+            self.position.asked.append(index)
         sampling = self.sampling
         if self._seed is not None:
             sampling = replace(sampling, seed=request_seed(self._seed, index))

@@ -190,52 +190,19 @@ def _policy_gradient(args: Args) -> Iterator[str]:
         yield f"--cliprange must be at most 1, got {algorithm.cliprange}: ratios are not negative"
     if 0 < policy.dual_clip <= 1:
         yield f"--dual_clip must be above 1, or 0 for off, got {policy.dual_clip}; use 3"
-    for flag, is_given, wanted, is_met in (
-        (
-            f"--dual_clip {policy.dual_clip}",
-            policy.dual_clip > 0,
-            "--policy_loss ppo or gspo",
-            loss in ("ppo", "gspo"),
-        ),
-        (
-            f"--cliprange_high {policy.cliprange_high}",
-            policy.cliprange_high > 0,
-            "a --policy_loss that clips",
-            loss != "reinforce",
-        ),
-        (
-            f"--kl_estimator {policy.kl_estimator}",
-            policy.kl_estimator != "k3",
-            "--beta above 0",
-            algorithm.beta > 0,
-        ),
-        (
-            f"--ref_refresh_steps {policy.ref_refresh_steps}",
-            policy.ref_refresh_steps > 0,
-            "--beta or --kl_penalty_coef above 0",
-            algorithm.beta > 0 or algorithm.kl_penalty_coef > 0,
-        ),
-        (
-            f"--is_level {policy.is_level}",
-            policy.is_level != "token",
-            "--tis_c above 0",
-            algorithm.tis_c > 0,
-        ),
-        (
-            f"--is_mode {policy.is_mode}",
-            policy.is_mode != "truncate",
-            "--tis_c above 0",
-            algorithm.tis_c > 0,
-        ),
-        (
-            "--filter_zero_variance",
-            policy.filter_zero_variance,
-            "--num_samples of at least 2",
-            args.sampling.num_samples >= 2,
-        ),
+    has_reference = algorithm.beta > 0 or algorithm.kl_penalty_coef > 0
+    for name, default, wanted, is_met in (
+        ("dual_clip", 0, "--policy_loss ppo or gspo", loss in ("ppo", "gspo")),
+        ("cliprange_high", 0, "a --policy_loss that clips", loss != "reinforce"),
+        ("kl_estimator", "k3", "--beta above 0", algorithm.beta > 0),
+        ("ref_refresh_steps", 0, "--beta or --kl_penalty_coef above 0", has_reference),
+        ("is_level", "token", "--tis_c above 0", algorithm.tis_c > 0),
+        ("is_mode", "truncate", "--tis_c above 0", algorithm.tis_c > 0),
+        ("filter_zero_variance", False, "a group (--num_samples 2)", args.sampling.num_samples > 1),
     ):
-        if is_given and not is_met:
-            yield f"{flag} needs {wanted}: without, it changes nothing; drop one or set the other"
+        value = getattr(policy, name)
+        if value != default and not is_met:
+            yield f"--{name} {value} needs {wanted}, without which it changes nothing; drop it"
 
 
 def _rewards(args: Args) -> Iterator[str]:

@@ -114,7 +114,8 @@ class TestGroups:
             assert len(group.responses) == 8
             assert group.greedy.text == expected.text
             assert group.greedy.verdict == expected.verdict
-        assert other.greedy.token_ids.tolist() != batched.greedy.token_ids.tolist()
+        logprobs = [each.greedy.sampler_logprobs.tolist() for each in (batched, other)]
+        assert logprobs[0] != logprobs[1]
 
     def test_groups_under_way_together_keep_their_own_problems(self, live):
         async def ask():

@@ -160,8 +160,8 @@ def many_steps(lab: Lab) -> dict[str, Any]:
 
 
 def objectives(lab: Lab) -> dict[str, Any]:
-    """Every kind of loss, in two optimizer steps a batch; micro-batches of one row, or all in one."""
-    batches = [make_trajectories(0), make_trajectories(1)]
+    """Other losses, in two optimizer steps; all rows in one micro-batch, or each in one of its own."""
+    batches = [make_trajectories(0)]
     found = {}
     for name, flags in OBJECTIVES.items():
         for split, max_tokens in (("one", 16384), ("many", 1)):

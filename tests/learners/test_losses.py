@@ -9,6 +9,8 @@ import torch
 
 from learners import losses
 from learners.losses import Clip
+from learners.policy_gradient import loss_aggregation
+from understand_r1_zero.cli import parse
 
 LENGTHS = [3, 1, 7, 2, 5]
 IS_MASKED = [False, False, True, False, False]
@@ -299,6 +301,22 @@ def test_a_masked_response_stays_in_the_denominator():
         one = losses.response_weights(lengths, torch.tensor([False, True]), aggregation, 8)
         assert both.tolist() == pytest.approx(expected)
         assert one.tolist() == pytest.approx([expected[0], 0.0])
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("--critic_type drgrpo", "constant"),
+        ("--critic_type grpo", "sequence"),
+        ("--critic_type rloo", "constant"),
+        ("--critic_type reinforce_pp", "token"),
+        ("--policy_loss gspo", "sequence"),
+        ("--policy_loss cispo --critic_type grpo", "token"),
+        ("--policy_loss gspo --loss_aggregation constant", "constant"),
+    ],
+)
+def test_the_aggregation_is_that_of_the_papers_unless_told(flags, expected):
+    assert loss_aggregation(parse(flags.split())) == expected
 
 
 def test_an_empty_micro_batch_has_a_loss_of_0():

@@ -257,15 +257,20 @@ def test_filtering_loses_and_repeats_no_problem_when_stopped_and_resumed_with_st
     assert len(again) <= 8  # what was in flight at the two stops, and nothing else
 
 
-def test_filtering_waits_for_nobody_when_the_run_is_stopped():
+def test_a_batch_that_is_stopped_while_it_filters_is_asked_again_as_a_whole():
     stop = threading.Event()
     process = ThreadProcess("actor", delay_s=0.01, rewards=lambda index: (1.0, 1.0))
     collect = collector(stream([process], stop=stop), max_refills=10_000)
     threading.Timer(0.2, stop.set).start()
     with pytest.raises(Interrupted):
         collect.collect(0)
-    in_flight = collect.position.asked
-    assert len(in_flight) == 4 and max(in_flight) == collect.position.next - 1
+    position = Position(collect.position.next, list(collect.position.asked))
+    assert len(position.asked) > 4
+    assert sorted(position.asked) == list(range(position.next))
+    # Fewer are needed now: those not asked again must not be forgotten either.
+    resumed = collector(stream([ThreadProcess("actor")]), position=position)
+    assert [group.index for group in resumed.collect(0)] == [0, 1, 2, 3]
+    assert sorted(position.asked) == list(range(4, position.next))
 
 
 def test_rewards_of_steps_tell_groups_apart_and_unknown_verdicts_do_not():

@@ -83,7 +83,7 @@ Refusal = Callable[..., str]
         ("--is_mode mask --tis_c 0", ["--is_mode mask", "--tis_c above 0"]),
         (
             "--filter_zero_variance --num_samples 1 --critic_type reinforce",
-            ["--filter_zero_variance", "--num_samples of at least 2"],
+            ["--filter_zero_variance", "--num_samples 2"],
         ),
         ("--max_refills 0", ["--max_refills must be at least 1, got 0"]),
         ("--ent_coef nan", ["--ent_coef must be at least 0, got nan"]),
