@@ -39,7 +39,7 @@ def dpo(margins: Tensor, beta: float) -> Tensor:
     """DPO: `-log sigmoid(beta h)`.
 
     Source: Rafailov et al. 2023, arXiv:2305.18290, eq. 7. With the mean margin this is
-    length-normalised DPO: Lambert et al. 2024 (Tulu 3), arXiv:2411.15124, eq. 6; Oat's LR_DPO.
+    length-normalised DPO: Lambert et al. 2024 (Tulu 3), arXiv:2411.15124, section 5.1; Oat's LR_DPO.
     """
     return -F.logsigmoid(beta * margins)
 
@@ -55,8 +55,8 @@ def cdpo(margins: Tensor, beta: float, label_smoothing: Tensor) -> Tensor:
         beta: scale of the implicit reward.
         label_smoothing: (P,), eps of each pair, in [0, 1/2).
 
-    Source: Mitchell 2023, "A note on DPO with noisy preferences and relationship to IPO", eq. 3.
-    Where eps comes from visit counts, Xie et al. 2024, arXiv:2405.00451, section 2.2.
+    Source: Mitchell 2023, "A note on DPO with noisy preferences and relationship to IPO".
+    Where eps comes from visit counts, Xie et al. 2024, arXiv:2405.00451.
     """
     agreeing, opposing = F.logsigmoid(beta * margins), F.logsigmoid(-beta * margins)
     return -(1 - label_smoothing) * agreeing - label_smoothing * opposing
@@ -68,7 +68,7 @@ def robust_dpo(margins: Tensor, beta: float, label_smoothing: Tensor) -> Tensor:
     Unbiased: over labels flipped with probability `eps` its mean is the DPO loss of the true labels.
     It has no lower bound. Arguments as `cdpo`'s.
 
-    Source: Chowdhury et al. 2024, arXiv:2403.00409, eq. 12.
+    Source: Chowdhury et al. 2024, arXiv:2403.00409.
     """
     agreeing, opposing = F.logsigmoid(beta * margins), F.logsigmoid(-beta * margins)
     return (-(1 - label_smoothing) * agreeing + label_smoothing * opposing) / (
@@ -80,7 +80,7 @@ def ipo(mean_margins: Tensor, beta: float) -> Tensor:
     """IPO: `(h - 1 / (2 beta))^2`, nats squared, with beta the paper's tau.
 
     Source: Azar et al. 2023, arXiv:2310.12036, eq. 17. We depart as Oat and TRL do: h is the mean
-    margin, where the paper's is the sum over tokens, whose target would not depend on the length.
+    margin; with the paper's sum over tokens, long responses would have to move less a token.
     """
     return (mean_margins - 1 / (2 * beta)).square()
 
@@ -88,8 +88,8 @@ def ipo(mean_margins: Tensor, beta: float) -> Tensor:
 def slic(margins: Tensor, beta: float) -> Tensor:
     """SLiC, a hinge: `max(0, 1 - beta h)`; no gradient from `h >= 1 / beta` on.
 
-    Source: Zhao et al. 2023, arXiv:2305.10425, eq. 1, with delta = 1 / beta and the loss times beta. We
-    depart as Oat, TRL and Liu et al. 2023 (arXiv:2309.06657, eq. 11) do: the margin is that over the
+    Source: Zhao et al. 2023, arXiv:2305.10425, with delta = 1 / beta and the loss times beta. We
+    depart as Oat, TRL and Liu et al. 2023 (arXiv:2309.06657) do: the margin is that over the
     reference. The paper's other term, the likelihood of a reference text, is `--sft_weight`.
     """
     return torch.relu(1 - beta * margins)
@@ -122,7 +122,7 @@ def positive_penalty(chosen: Tensor, ref_chosen: Tensor) -> Tensor:
     DPO-positive takes lambda times this off the margin: DPO alone may lower the chosen response as
     long as it lowers the rejected one more.
 
-    Source: Pal et al. 2024, arXiv:2402.13228, eq. 3.
+    Source: Pal et al. 2024, arXiv:2402.13228.
     """
     return torch.relu(ref_chosen - chosen)
 
@@ -137,7 +137,7 @@ def length_bonus(chosen_lengths: Tensor, rejected_lengths: Tensor, alpha: float)
         rejected_lengths: (P,) counted tokens.
         alpha: a token's worth, in units of `beta h`.
 
-    Source: Park et al. 2024, arXiv:2403.19159, eq. 9; Oat adds `alpha / beta` times it to h.
+    Source: Park et al. 2024, arXiv:2403.19159; Oat adds `alpha / beta` times it to h.
     """
     return alpha * (chosen_lengths - rejected_lengths)
 
