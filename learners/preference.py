@@ -142,7 +142,7 @@ def judge(
     The loss is `1/n sum_i w_i l_i` over the n pairs of the step, `l_i` that of
     `preference_losses.pair_losses`; weights that have mean 1 over the data leave its scale alone.
     Metrics are Oat's: the mean loss, implicit rewards and their margin, and the share of pairs whose
-    chosen response has the higher reward (equal ones, as before the first step, count as half).
+    chosen response has the higher reward: before the first step, when all margins are 0, it is 0.
 
     Args:
         pair_batch: P pairs over R responses.
@@ -167,7 +167,7 @@ def judge(
         "train/chosen_reward": chosen_rewards,
         "train/rejected_reward": rejected_rewards,
         "train/reward_margin": margins,
-        "train/acc_mean": 0.5 + 0.5 * margins.sign(),
+        "train/acc_mean": (margins > 0).double(),
         "train/chosen_logprob": scores.chosen.detach(),
         "train/rejected_logprob": scores.rejected.detach(),
         "train/chosen_tok_len": scores.chosen_lengths,
