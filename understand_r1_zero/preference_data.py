@@ -155,7 +155,8 @@ class _Reader:
         if all(isinstance(cell, str) for cell in (prompt, chosen, rejected)):
             return prompt, chosen, rejected
         prompt = _as_messages(prompt, "user")
-        return prompt, *(_behind(prompt, _as_messages(c, "assistant")) for c in (chosen, rejected))
+        chosen, rejected = _as_messages(chosen, "assistant"), _as_messages(rejected, "assistant")
+        return prompt, _behind(prompt, chosen), _behind(prompt, rejected)
 
     def _encode_prompt(self, text: str) -> np.ndarray:
         return np.array(self._tokenizer(text).input_ids, np.int32)
@@ -169,9 +170,9 @@ class _Reader:
     def _encode_text(self, text: str, key: str, spans: Any) -> _Tokens:
         token_ids = self._encode(text)
         eos = self._tokenizer.eos_token_id
-        has_eos = self._args.append_eos and eos is not None and token_ids[-1] != eos
-        found = None if spans is None else self._token_spans(text, spans, key, has_eos)
-        return _Tokens(np.append(token_ids, np.int32(eos)) if has_eos else token_ids, found)
+        ends = [eos] if self._args.append_eos and eos not in (None, token_ids[-1]) else []
+        found = None if spans is None else self._token_spans(text, spans, key, bool(ends))
+        return _Tokens(np.append(token_ids, np.array(ends, np.int32)), found)
 
     def _token_spans(self, text: str, spans: Any, key: str, has_eos: bool) -> Spans:
         """Ranges of tokens for ranges of characters; one to the end of the text has its end token."""
@@ -268,15 +269,19 @@ def _is_span(span: Any, num_chars: int) -> bool:
 
 
 def _read_evidence(row: Mapping[str, Any]) -> Evidence:
-    margin, visits = row.get("margin"), (row.get("chosen_visits"), row.get("rejected_visits"))
+    margin = row.get("margin")
     if margin is not None and not (_is_number(margin) and margin > 0):
         raise _RowError(f"'margin' must be a number above 0, not {margin!r}")
-    if visits == (None, None):
+    chosen, rejected = row.get("chosen_visits"), row.get("rejected_visits")
+    if chosen is None and rejected is None:
         return Evidence(margin)
-    if not all(_is_number(count) and count >= 1 for count in visits):
-        raise _RowError(f"'chosen_visits' and 'rejected_visits' must be at least 1, not {visits}")
-    chosen, rejected = visits
-    return Evidence(margin, (chosen, rejected))  # pyright: ignore[reportArgumentType]
+    for visits in (chosen, rejected):
+        if not isinstance(visits, int | float) or not (_is_number(visits) and visits >= 1):
+            raise _RowError(
+                f"'chosen_visits' and 'rejected_visits' must be at least 1, not {visits!r}"
+            )
+    assert chosen is not None and rejected is not None
+    return Evidence(margin, (chosen, rejected))
 
 
 def _is_number(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,7 +48,7 @@ def read_reference(path: Path, digest: str) -> np.ndarray | None:
         with np.load(path) as file:
             if str(file["digest"]) == digest:
                 return file["ref_logprobs"]
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path} cannot be read: {error}; remove it") from error
     raise ValueError(
         f"{path} holds reference log-probs of other pairs, another --pretrain or another "
