@@ -122,10 +122,10 @@ def test_spans_of_characters_become_spans_of_tokens(load, tokenizer):
     ]
     (pair,) = load(rows).pairs
     ((start, end),) = pair.chosen_spans
-    assert tokenizer.decode(pair.chosen_token_ids[start:end]).strip() == "3 + 4 = 7"
+    assert tokenizer.decode(pair.chosen_token_ids[start:end]) == "3 + 4 = 7"
     (_, first_end), (second, last) = pair.rejected_spans
-    assert tokenizer.decode(pair.rejected_token_ids[:first_end]).strip() == "1 + 2 = 3"
-    assert tokenizer.decode(pair.rejected_token_ids[second:last]).strip() == "so 8<|endoftext|>"
+    assert tokenizer.decode(pair.rejected_token_ids[:first_end]) == "1 + 2 = 3"
+    assert tokenizer.decode(pair.rejected_token_ids[second:last]) == "so 8<|endoftext|>"
 
 
 def test_evidence_columns_give_weights_and_labels(load):
