@@ -80,7 +80,8 @@ def ipo(mean_margins: Tensor, beta: float) -> Tensor:
     """IPO: `(h - 1 / (2 beta))^2`, nats squared, with beta the paper's tau.
 
     Source: Azar et al. 2023, arXiv:2310.12036, eq. 17. We depart as Oat and TRL do: h is the mean
-    margin; with the paper's sum over tokens, long responses would have to move less a token.
+    margin, where the equation has sums over tokens, so that length does not move the target. TRL
+    reports that the authors' own results were had so.
     """
     return (mean_margins - 1 / (2 * beta)).square()
 
