@@ -48,9 +48,8 @@ def load_pairs(args: Args, tokenizer: Any) -> PairData:
     """
     table = _open(args.preference.preference_data)
     reader = _Reader(args.preference, tokenizer)
-    if not reader.keys <= set(table.columns):
-        require_column(table, args.preference.chosen_key, "--chosen_key")
-        require_column(table, args.preference.rejected_key, "--rejected_key")
+    require_column(table, args.preference.chosen_key, "--chosen_key")
+    require_column(table, args.preference.rejected_key, "--rejected_key")
     rows: list[tuple[PreferencePair, Evidence]] = []
     faults: list[tuple[int, str]] = []
     for number, row in enumerate(table.rows):
@@ -104,7 +103,6 @@ class _Reader:
         self._args = args
         self._tokenizer = tokenizer
         self._render: Callable[[str, Any], str] = _load_render(args.preference_template)
-        self.keys = {args.chosen_key, args.rejected_key}
 
     def read(self, row: Any) -> tuple[PreferencePair, Evidence]:
         """The pair of one row, without weights yet."""
