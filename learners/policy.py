@@ -37,9 +37,17 @@ class Policy:
         args: all flags.
         num_optimizer_steps: of the whole run, the horizon of the learning-rate schedule.
         device: "cpu" or "cuda".
+        needs_reference: None: where a KL to it has a weight.
     """
 
-    def __init__(self, args: Args, *, num_optimizer_steps: int, device: str) -> None:
+    def __init__(
+        self,
+        args: Args,
+        *,
+        num_optimizer_steps: int,
+        device: str,
+        needs_reference: bool | None = None,
+    ) -> None:
         self._args = args
         self.rank = torch.distributed.get_rank()
         self._model = load_model(args.model.pretrain, args.model, device=device)
@@ -57,7 +65,9 @@ class Policy:
             bf16=args.model.bf16,
             device=device,
         )
-        self.has_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
+        if needs_reference is None:
+            needs_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
+        self.has_reference = needs_reference
         if self.has_reference:
             home = "cpu" if args.optim.ref_offload else device
             reference = load_model(args.model.pretrain, args.model, device=home)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from understand_r1_zero.args_policy import PolicyArgs
+from understand_r1_zero.args_preference import PreferenceArgs
 
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
@@ -344,6 +345,7 @@ class Args:
     reward: RewardArgs = field(default_factory=RewardArgs)
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
     policy: PolicyArgs = field(default_factory=PolicyArgs)
+    preference: PreferenceArgs = field(default_factory=PreferenceArgs)
     optim: OptimArgs = field(default_factory=OptimArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)
     evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)

@@ -160,3 +160,34 @@ class Trajectory:
     def num_tokens(self) -> int:
         """Prompt and response tokens together."""
         return len(self.prompt_token_ids) + len(self.response_token_ids)
+
+
+Spans = tuple[tuple[int, int], ...]
+"""Half-open ranges of a response's tokens, `[start, end)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two responses to one prompt, the chosen better than the rejected.
+
+    Of each response the loss counts the tokens in its spans, or all where these are None: a step-level
+    pair whose responses share their first steps leaves those out. `weight` multiplies the pair's loss;
+    `label_smoothing` is how likely the label is wrong, in `[0, 1/2)`, None: what the flag says.
+    `ref_logprobs` are the reference's log-probs of the chosen and the rejected response, summed over
+    the counted tokens, in nats, where they were computed before.
+    """
+
+    prompt_token_ids: np.ndarray
+    chosen_token_ids: np.ndarray
+    rejected_token_ids: np.ndarray
+    chosen_spans: Spans | None = None
+    rejected_spans: Spans | None = None
+    weight: float = 1.0
+    label_smoothing: float | None = None
+    ref_logprobs: tuple[float, float] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of both responses, each behind the prompt."""
+        responses = len(self.chosen_token_ids) + len(self.rejected_token_ids)
+        return 2 * len(self.prompt_token_ids) + responses

@@ -90,6 +90,32 @@ Refusal = Callable[..., str]
         ("--reward_scale inf", ["--reward_scale must be a finite number, got inf"]),
         ("--gamma 1.5", ["--gamma must be above 0 and at most 1, got 1.5"]),
         ("--critic_type rloo --num_samples 1", ["--num_samples", "--critic_type rloo"]),
+        ("--preference_beta 0", ["--preference_beta must be a finite number above 0, got 0.0"]),
+        ("--sft_weight -1", ["--sft_weight must be a finite number of at least 0, got -1.0"]),
+        ("--len_reg_alpha inf", ["--len_reg_alpha must be a finite number", "got inf"]),
+        (
+            "--preference_loss cdpo --label_smoothing 0.5",
+            ["--label_smoothing must be at least 0 and below 0.5, got 0.5"],
+        ),
+        ("--max_pairs_per_group 0", ["--max_pairs_per_group must be at least 1, got 0"]),
+        (
+            "--label_smoothing 0.2",
+            ["--label_smoothing 0.2 changes nothing", "dpo", "cdpo or robust_dpo"],
+        ),
+        (
+            "--preference_loss simpo --len_reg_alpha 0.1",
+            ["--len_reg_alpha 0.1 changes nothing with --preference_loss simpo"],
+        ),
+        (
+            "--preference_loss dpo --soft_labels margin",
+            ["--soft_labels margin changes nothing", "cdpo or robust_dpo"],
+        ),
+        ("--pair_weights visits", ["--pair_weights visits needs --preference_data", "margin"]),
+        ("--precompute_ref_logprobs", ["--precompute_ref_logprobs needs --preference_data"]),
+        (
+            "--precompute_ref_logprobs --preference_loss simpo --preference_data pairs.jsonl",
+            ["--precompute_ref_logprobs changes nothing", "simpo, which has no reference"],
+        ),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
     ],
 )
@@ -109,6 +135,21 @@ def test_any_finite_rewards_are_allowed():
 def test_a_group_of_one_is_enough_where_the_baseline_is_not_the_groups(critic_type: str):
     args = parse(["--critic_type", critic_type, "--num_samples", "1"])
     assert args.responses_per_step == 64
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--preference_loss cdpo --label_smoothing 0.2 --len_reg_alpha 0.1",
+        "--preference_loss robust_dpo --soft_labels visits --preference_data pairs.jsonl",
+        "--preference_loss dpop --dpo_positive_lambda 5 --sft_weight 0.2",
+        "--preference_loss simpo --gamma_beta_ratio 0.3 --preference_beta 2.5 --label_smoothing 0",
+        "--precompute_ref_logprobs --preference_data pairs.jsonl --pair_weights visits",
+        "--pairs correct_incorrect --max_pairs_per_group 1 --pair_weights margin",
+    ],
+)
+def test_preference_flags_that_go_together(argv: str):
+    parse(argv.split())
 
 
 def test_all_refusals_come_at_once(refusal: Refusal):
