@@ -7,6 +7,8 @@ scripts published are kept, so their command lines run here. No torch here: `--h
 from dataclasses import dataclass, field
 from typing import Literal
 
+from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
+
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
 DEMO_PROMPT_DATA = (
@@ -339,6 +341,8 @@ class Args:
     grading: GradingArgs = field(default_factory=GradingArgs)
     reward: RewardArgs = field(default_factory=RewardArgs)
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
+    supervised: SupervisedArgs = field(default_factory=SupervisedArgs)
+    value: ValueArgs = field(default_factory=ValueArgs)
     optim: OptimArgs = field(default_factory=OptimArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)
     evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)
