@@ -14,9 +14,9 @@ def squared_error(values: Tensor, targets: Tensor) -> Tensor:
 
     `(v - y)^2`, in the squared unit of the targets.
 
-    Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553, eq. 9 (v = tanh of the output, y the Q of a search
-    tree); ReST-MCTS*, Zhang et al. 2024, arXiv:2406.03816, section 3.3 (y in [0, 1]). ReST-MCTS* reads a
-    linear layer on the logits of the last position; here it reads the hidden state.
+    Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553 (v = tanh of the output, y the Q of a search tree);
+    ReST-MCTS*, Zhang et al. 2024, arXiv:2406.03816 (y in [0, 1]). We depart from ReST-MCTS*'s code, whose
+    linear layer reads the logits of the last position: ours reads the hidden state.
     """
     return (values - targets).square()
 
@@ -28,8 +28,8 @@ def binary_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
     every output. Hard labels are 0 and 1; soft ones lie between, and then the least loss is the
     entropy of the label, at p = y.
 
-    Source: Math-Shepherd, Wang et al. 2024, arXiv:2312.08935, eq. 5. Math-Shepherd reads p from the logits of two
-    tokens; here a head gives the logit.
+    Source: Math-Shepherd, Wang et al. 2024, arXiv:2312.08935 (hard and soft estimation). We depart where it
+    reads p from the logits of two tokens: a head gives the logit.
     """
     return functional.binary_cross_entropy_with_logits(outputs, labels, reduction="none")
 
@@ -45,8 +45,8 @@ def pairwise_ranking(values: Tensor, is_right: Tensor, groups: Tensor) -> Tensor
         is_right: bool (S,).
         groups: int64 (S,), from 0 to G - 1.
 
-    Source: rStar-Math, Guan et al. 2025, arXiv:2501.04519, eq. 4 (the process preference model, n+ = n- =
-    2); its weight for other numbers is InstructGPT's, Ouyang et al. 2022, arXiv:2203.02155, eq. 1.
+    Source: rStar-Math, Guan et al. 2025, arXiv:2501.04519 (the process preference model, n+ = n- = 2), with
+    the weight of InstructGPT, Ouyang et al. 2022, arXiv:2203.02155, eq. 1.
     """
     is_pair = (is_right[:, None] & ~is_right[None, :]) & (groups[:, None] == groups[None, :])
     right, wrong = is_pair.nonzero(as_tuple=True)
@@ -63,8 +63,8 @@ def joint_loss(policy_loss: Tensor, value_loss: Tensor, beta: float) -> Tensor:
     `L = CE + beta V`: the cross-entropy of right solutions in nats a token, and beta times the value
     loss of right and wrong ones.
 
-    Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553, eq. 9; its beta is 0.1 in the appendix's table
-    and its authors' answers, 0.01 (and 0.0005 for Llama 3) in its text. We depart where `--value_aggregation
-    step` weighs every step end alike: the paper takes the mean of each solution's first (`sequence`).
+    Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553; its beta is 0.1 in a table and in its authors'
+    answers, 0.01 (0.0005 for Llama 3) in its text. How steps and tokens are weighed within the two losses is
+    `--value_aggregation`'s and `--sft_aggregation`'s.
     """
     return policy_loss + beta * value_loss

@@ -39,7 +39,7 @@ def equations(text: str) -> tuple[str, ...]:
 
     An equation is two neighbouring sides of `=` that hold nothing but numbers, `+ - * /` and
     brackets, at least one of them with an operator: `3*4 = 12 = 10+2` has two, `x = 5` and `1 = 1`
-    none. GSM8K's `<<48/2=24>>` count like others; signs of multiplication and division are made
+    none. GSM8K's `48/2 = <<48/2=24>>24` is one; signs of multiplication and division are made
     alike, `$` and commas between thousands left out.
     """
     for pattern, replacement in _REWRITES:

@@ -24,7 +24,9 @@ def load(path, rows, data=None, **flags):
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     else:
         is_list = path.suffix == ".json"
-        path.write_text(json.dumps(rows) if is_list else "".join(f"{json.dumps(r)}\n" for r in rows))
+        path.write_text(
+            json.dumps(rows) if is_list else "".join(f"{json.dumps(r)}\n" for r in rows)
+        )
     supervised = SupervisedArgs(sft_data=str(path), **flags)
     return load_examples(replace(Args(), supervised=supervised, data=data or DataArgs()))
 
@@ -87,7 +89,11 @@ def test_bad_rows_are_named(tmp_path):
         load(tmp_path / "a.jsonl", rows)
     message = str(error.value)
     assert "3 of 5 rows cannot be used" in message
-    for part in ("row 1: no column 'response'", "row 2: 'response' is empty", "row 3: 'query' is int"):
+    for part in (
+        "row 1: no column 'response'",
+        "row 2: 'response' is empty",
+        "row 3: 'query' is int",
+    ):
         assert part in message
 
 
