@@ -47,10 +47,10 @@ def pair(laboratory) -> list[dict[str, Any]]:
     return run_ranks(laboratory, world_size=2)
 
 
-def run_ranks(directory: Path, world_size: int) -> list[dict[str, Any]]:
+def run_ranks(directory: Path, world_size: int, program: Path = PROGRAM) -> list[dict[str, Any]]:
     processes = [
         subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(rank), str(world_size), str(directory)],
+            [sys.executable, str(program), str(rank), str(world_size), str(directory)],
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -57,7 +57,7 @@ def test_a_stop_string_ends_a_completion(tokenizer):
 def test_the_end_token_can_be_chosen(tokenizer):
     encoder = Encoder(tokenizer, TEMPLATES["no"], "<|im_end|>")
     assert encoder.pair("a", "b").completion_token_ids[-1] == END
-    with pytest.raises(ValueError, match="--sft_end_token .*'<stop>'"):
+    with pytest.raises(ValueError, match=r"--sft_end_token .*'<stop>'"):
         Encoder(tokenizer, TEMPLATES["no"], "<stop>")
 
 

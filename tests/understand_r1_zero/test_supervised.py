@@ -78,7 +78,7 @@ def test_a_generator_of_problems_can_be_learnt_from():
 
 
 def test_unknown_columns_are_refused_with_those_that_are_read(tmp_path):
-    with pytest.raises(ValueError, match="columns q, a, and none of messages.*--input_key"):
+    with pytest.raises(ValueError, match=r"columns q, a, and none of messages.*--input_key"):
         load(tmp_path / "a.jsonl", [{"q": "1", "a": "2"}])
 
 

@@ -76,7 +76,7 @@ GOOD = {"prompt": "Q:", "steps": ["a", "b"], "values": [0, 1]}
     ],
 )
 def test_bad_rows_are_named(tmp_path, change, fault):
-    with pytest.raises(ValueError, match="1 of 2 rows cannot be used.*row 1: ") as error:
+    with pytest.raises(ValueError, match=r"1 of 2 rows cannot be used.*row 1: ") as error:
         load(tmp_path / "a.jsonl", [GOOD, GOOD | change])
     assert fault in str(error.value)
 
