@@ -15,16 +15,13 @@ from actors.start import NCCL_SENDER, start_actors
 from learners.group import LearnerGroup
 from learners.publishers import publisher_for
 from learners.start import start_learners
-from learners.trajectories import to_trajectories
 from understand_r1_zero import checkpoint, cli
 from understand_r1_zero.alarms import check_first_steps
 from understand_r1_zero.args import Args
-from understand_r1_zero.collect import Collector
 from understand_r1_zero.evaluate import evaluate
 from understand_r1_zero.fleet import Fleet, Publisher
 from understand_r1_zero.interrupt import stop_on_signals
 from understand_r1_zero.launch import Cluster, process_ids
-from understand_r1_zero.metrics import actor_metrics
 from understand_r1_zero.plan import plan
 from understand_r1_zero.problems import Problems, load_run_problems
 from understand_r1_zero.progress import Progress, Schedule

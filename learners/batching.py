@@ -182,8 +182,8 @@ class MicroBatch:
     """Padded rows. B rows of L tokens hold N response tokens.
 
     `input_ids` int64 (B, L), padded on the right. `sources` int64 (N,) are positions in the flattened
-    (B L,) whose output predicts the tokens `targets` int64 (N,); `tokens` int64 (N,) are the places of
-    those tokens in the batch's flat arrays. In rows that share prompts, `position_ids` int64 (B, L)
+    (B L,) whose output predicts the tokens `targets` int64 (N,), which stand at `places` int64 (N,) there
+    themselves; `tokens` int64 (N,) are the places of those tokens in the batch's flat arrays. In rows that share prompts, `position_ids` int64 (B, L)
     restart at every response and `segments` int64 (B, L) are 0 in the prompt, k in the k-th response
     and -1 in the padding; both are None where every row is one prompt with one response.
     """
@@ -191,6 +191,7 @@ class MicroBatch:
     input_ids: np.ndarray
     sources: np.ndarray
     targets: np.ndarray
+    places: np.ndarray
     tokens: np.ndarray
     position_ids: np.ndarray | None
     segments: np.ndarray | None
@@ -202,7 +203,7 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
     shape = (max(1, len(rows)), width)
     input_ids = np.zeros(shape, np.int64)
     position_ids, segments = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-    sources, tokens = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    sources, places, tokens = ([np.zeros(0, np.int64)] for _ in range(3))
     for i, row in enumerate(rows):
         prompt = batch.trajectories[row.responses[0]].prompt_token_ids
         assert len(prompt) > 0, "the first response token needs a prompt that predicts it"
@@ -218,6 +219,7 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
             predicted_by = np.arange(start - 1, end - 1)
             predicted_by[0] = len(prompt) - 1
             sources.append(i * width + predicted_by)
+            places.append(i * width + np.arange(start, end))
             tokens.append(np.arange(batch.offsets[response], batch.offsets[response + 1]))
             start = end
     flat_tokens = np.concatenate(tokens)
@@ -226,6 +228,7 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
         input_ids=input_ids,
         sources=np.concatenate(sources),
         targets=batch.token_ids[flat_tokens].astype(np.int64),
+        places=np.concatenate(places),
         tokens=flat_tokens,
         position_ids=position_ids if is_shared else None,
         segments=segments if is_shared else None,

@@ -102,13 +102,22 @@ class TokenLogprobs(nn.Module):
         segments: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """float32 (N,) log-probs and (N,) entropies in nats; see `MicroBatch`."""
-        hidden = self.model.base_model(
+        hidden = self.hidden_states(input_ids, position_ids, segments)
+        return self.score(hidden.index_select(0, sources), targets)
+
+    def hidden_states(
+        self, input_ids: Tensor, position_ids: Tensor | None, segments: Tensor | None
+    ) -> Tensor:
+        """(B L, H): what the head sees at every position of the rows."""
+        return self.model.base_model(
             input_ids=input_ids,
             position_ids=position_ids,
             attention_mask=None if segments is None else shared_prompt_mask(segments),
             use_cache=False,
-        ).last_hidden_state
-        chosen = hidden.flatten(0, 1).index_select(0, sources)
+        ).last_hidden_state.flatten(0, 1)
+
+    def score(self, chosen: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probs and entropies, (N,) each, of `targets` after hidden states (N, H)."""
         vocabulary = self.model.config.vocab_size
         size = max(1, self.max_logits // vocabulary) if self.max_logits else len(targets)
         if len(targets) <= size:

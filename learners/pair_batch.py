@@ -85,7 +85,8 @@ def _sequence(prompt_token_ids: np.ndarray, response_token_ids: np.ndarray) -> T
         prompt_token_ids=prompt_token_ids,
         response_token_ids=response_token_ids,
         sampler_logprobs=np.zeros(len(response_token_ids), np.float32),
-        advantage=0.0,
+        reward=0.0,
+        group=0,
     )
 
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 from understand_r1_zero.args_policy import PolicyArgs
 from understand_r1_zero.args_preference import PreferenceArgs
+from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
 
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
@@ -346,6 +347,8 @@ class Args:
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
     policy: PolicyArgs = field(default_factory=PolicyArgs)
     preference: PreferenceArgs = field(default_factory=PreferenceArgs)
+    supervised: SupervisedArgs = field(default_factory=SupervisedArgs)
+    value: ValueArgs = field(default_factory=ValueArgs)
     optim: OptimArgs = field(default_factory=OptimArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)
     evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)

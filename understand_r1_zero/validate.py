@@ -37,6 +37,8 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "sync_params_every": 1,
     },
     "checkpoint": {"max_save_num": 1},
+    "supervised": {"sft_max_length": 0, "rft_max_per_problem": 0},
+    "value": {"value_beta": 0},
     "evaluation": {"eval_n": 1, "eval_temperature": 0, "max_eval": 1},
 }
 _FINITE = {
@@ -70,7 +72,8 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += [*_rewards(args), *_policy_gradient(args), *_preference(args.preference)]
+        errors += [*_rewards(args), *_policy_gradient(args)]
+        errors += [*_preference(args.preference), *_supervised(args)]
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -267,6 +270,22 @@ def _preference_data(args: PreferenceArgs) -> Iterator[str]:
         yield (
             f"--precompute_ref_logprobs changes nothing with --preference_loss "
             f"{args.preference_loss}, which has no reference; drop it"
+        )
+
+
+def _supervised(args: Args) -> Iterator[str]:
+    share, value = args.supervised.sft_holdout, args.value
+    if not 0 <= share < 1:
+        yield f"--sft_holdout must be at least 0 and below 1, got {share}"
+    if value.value_loss == "bce" and value.value_head == "tanh":
+        yield (
+            "--value_loss bce takes the bare output as the logit of a probability, got --value_head "
+            "tanh; use --value_head linear, or --value_loss mse"
+        )
+    if value.value_joint and value.value_loss == "ranking":
+        yield (
+            "--value_joint goes with --value_loss mse or bce, got ranking, which compares solutions "
+            "and has no policy loss of its own; drop one"
         )
 
 
