@@ -15,16 +15,13 @@ from actors.start import NCCL_SENDER, start_actors
 from learners.group import LearnerGroup
 from learners.publishers import publisher_for
 from learners.start import start_learners
-from learners.trajectories import to_trajectories
 from understand_r1_zero import checkpoint, cli
 from understand_r1_zero.alarms import check_first_steps
 from understand_r1_zero.args import Args
-from understand_r1_zero.collect import Collector
 from understand_r1_zero.evaluate import evaluate
 from understand_r1_zero.fleet import Fleet, Publisher
 from understand_r1_zero.interrupt import stop_on_signals
 from understand_r1_zero.launch import Cluster, process_ids
-from understand_r1_zero.metrics import actor_metrics
 from understand_r1_zero.plan import plan
 from understand_r1_zero.problems import Problems, load_run_problems
 from understand_r1_zero.progress import Progress, Schedule
@@ -128,7 +125,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
     """The algorithm; `progress` always says how much of it is done."""
     fleet, learners, recorder = parts.fleet, parts.learners, parts.recorder
     schedule, timer = parts.schedule, recorder.timer
-    collector = Collector(args, fleet.groups, parts.problems.training, progress.position)
+    source = parts.source_at(progress.position)
     with timer("publish"):
         fleet.publish(parts.publisher, progress.version)
     if progress.step == 0:
@@ -138,15 +135,13 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
     recorder.console.begin()
     while progress.step < schedule.num_steps:
         with timer("collect"):
-            groups = collector.collect(progress.version)
-        trajectories = to_trajectories(groups, args.algorithm)
+            feed = source.next(progress.version)
         with timer("update"):
             fleet.sleep()
-            update = learners.update(trajectories, progress.step)
-        metrics = actor_metrics(groups, collector.sampling, progress.version) | update
-        metrics |= collector.metrics() | {"misc/pi_beta_version": float(progress.version)}
-        if progress.step < GATED_STEPS and metrics["actor/staleness_max"] == 0:
-            check_first_steps(args.alarm, groups, learners, token_decoder(args.model))
+            update = learners.update(feed.examples, progress.step)
+        metrics = feed.metrics | update | {"misc/pi_beta_version": float(progress.version)}
+        if progress.step < GATED_STEPS and feed.is_fresh:
+            check_first_steps(args.alarm, feed.groups, learners, token_decoder(args.model))
         progress.step += 1
         if schedule.publishes_at(progress.step):
             progress.version += 1
@@ -158,7 +153,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
             if schedule.evaluates_at(progress.step):
                 metrics |= evaluate_all(args, parts, progress.step)
         finally:
-            recorder.step(progress.step, groups, metrics | timer.take())
+            recorder.step(progress.step, feed.groups, metrics | timer.take())
         if schedule.saves_at(progress.step):
             with timer("save"):
                 save(args, run, learners, progress)

@@ -66,10 +66,15 @@ class SamplingActor:
 
     async def sample(self, index: int, problem: Problem, sampling: Sampling) -> Group:
         """One graded group; `index` is the caller's."""
-        asked = self._ask(index, problem)
+        asked = self._ask(index, problem, sampling)
         with self._engine_or_end():
-            samples = await self._engine.generate(asked.token_ids, sampling, self._template.stop)
-        return await self._grade(asked, samples)
+            parts = await asyncio.gather(
+                *(
+                    self._engine.generate(asked.token_ids, each, self._template.stop)
+                    for each in _requests(sampling)
+                )
+            )
+        return await self._grade(asked, list(itertools.chain(*parts)))
 
     async def sample_batch(self, items: Sequence[tuple[int, Problem, Sampling]]) -> list[Group]:
         """Several groups whose requests enter the engine together, in order.
@@ -77,16 +82,21 @@ class SamplingActor:
         With seeds, and with nothing else being sampled, the responses follow from the items and the
         policy alone, to the last bit.
         """
-        asked = [self._ask(index, problem) for index, problem, _ in items]
-        prompts = [(each.token_ids, item[2]) for each, item in zip(asked, items, strict=True)]
+        asked = [self._ask(*item) for item in items]
+        requests = [_requests(sampling) for _, _, sampling in items]
+        prompts = [
+            (each.token_ids, request)
+            for each, own in zip(asked, requests, strict=True)
+            for request in own
+        ]
 
-        async def follow(asked: "_Asked", samples: "asyncio.Task[list[Sample]]") -> Group:
-            return await self._grade(asked, await samples)
+        async def follow(asked: "_Asked", parts: "list[asyncio.Task[list[Sample]]]") -> Group:
+            return await self._grade(asked, list(itertools.chain(*[await part for part in parts])))
 
         with self._engine_or_end():
-            tasks = await self._engine.generate_together(prompts, self._template.stop)
-            pairs = zip(asked, tasks, strict=True)
-            return await asyncio.gather(*itertools.starmap(follow, pairs))
+            tasks = iter(await self._engine.generate_together(prompts, self._template.stop))
+            parts = [list(itertools.islice(tasks, len(own))) for own in requests]
+            return await asyncio.gather(*map(follow, asked, parts))
 
     async def load_weights(self, version: int, weights: Mapping[str, np.ndarray]) -> str:
         """Sample from new weights from now on; returns the checksum of what the engine was fed."""
@@ -145,12 +155,13 @@ class SamplingActor:
         getattr(self._oracle, "close", lambda: None)()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, index: int, problem: Problem) -> "_Asked":
+    def _ask(self, index: int, problem: Problem, sampling: Sampling) -> "_Asked":
         prompt = self._template.render(problem.text, self._tokenizer)
         token_ids = np.array(self._tokenizer(prompt).input_ids, np.int32)
-        return _Asked(index, problem, prompt, token_ids, time.perf_counter())
+        return _Asked(index, problem, prompt, token_ids, time.perf_counter(), sampling.has_greedy)
 
     async def _grade(self, asked: "_Asked", samples: Sequence[Sample]) -> Group:
+        """The graded group; the greedy sample, where one was asked for, is the last."""
         sampled_s = time.perf_counter()
         loop = asyncio.get_running_loop()
         judged = await loop.run_in_executor(
@@ -169,14 +180,16 @@ class SamplingActor:
         )
         self._num_groups += 1
         self._num_tokens += sum(len(response.token_ids) for response in responses)
+        num_members = len(responses) - asked.has_greedy
         return Group(
             index=asked.index,
             problem=asked.problem,
             prompt=asked.prompt,
             prompt_token_ids=asked.token_ids,
-            responses=responses,
+            responses=responses[:num_members],
             generate_s=sampled_s - asked.at_s,
             grade_s=time.perf_counter() - sampled_s,
+            greedy=responses[-1] if asked.has_greedy else None,
         )
 
     def _judge_samples(self, problem: Problem, samples: Sequence[Sample]) -> list[Verdict]:
@@ -239,6 +252,14 @@ class _Asked:
     prompt: str
     token_ids: np.ndarray
     at_s: float
+    has_greedy: bool = False
+
+
+def _requests(sampling: Sampling) -> list[Sampling]:
+    """What the engine is asked for one group: its members and, for ReMax, one greedy response."""
+    if not sampling.has_greedy:
+        return [sampling]
+    return [sampling, replace(sampling, num_samples=1, temperature=0.0)]
 
 
 def _end(reason: str) -> None:

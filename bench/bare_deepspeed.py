@@ -37,9 +37,11 @@ def _prepare() -> DoRound:
     def do_round() -> Round:
         trajectories = read_batch(Path(path))
         started_s = time.perf_counter()
-        ordered = sorted(trajectories, key=lambda t: -t.num_tokens)
-        for start in range(0, len(ordered), size):
-            _train(engine, ordered[start : start + size], args)
+        advantages = _advantages(trajectories)
+        order = sorted(range(len(trajectories)), key=lambda i: -trajectories[i].num_tokens)
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            _train(engine, [trajectories[i] for i in chosen], advantages[chosen], args)
         seconds = time.perf_counter() - started_s
         norm = float(engine.get_global_grad_norm())
         tokens = sum(trajectory.num_tokens for trajectory in trajectories)
@@ -82,7 +84,15 @@ def _engine(args: Args, rendezvous: Path, size: int, accumulation: int) -> Any:
     return engine
 
 
-def _train(engine: Any, rows: Sequence[Trajectory], args: Args) -> None:
+def _advantages(trajectories: Sequence[Trajectory]) -> Tensor:
+    """Dr. GRPO: rewards less their group's mean."""
+    rewards = torch.tensor([trajectory.reward for trajectory in trajectories])
+    groups = torch.tensor([trajectory.group for trajectory in trajectories])
+    sums = torch.zeros(len(rewards)).index_add(0, groups, rewards)
+    return rewards - (sums / groups.bincount(minlength=len(rewards)))[groups]
+
+
+def _train(engine: Any, rows: Sequence[Trajectory], advantages: Tensor, args: Args) -> None:
     shape = (len(rows), max(row.num_tokens for row in rows))
     ids, is_token = np.zeros(shape, np.int64), np.zeros(shape, np.int64)
     is_response = np.zeros(shape, np.float32)
@@ -92,7 +102,6 @@ def _train(engine: Any, rows: Sequence[Trajectory], args: Args) -> None:
         is_token[i, :end] = 1
         is_response[i, start:end] = 1
     input_ids, attention_mask = torch.from_numpy(ids), torch.from_numpy(is_token)
-    advantages = torch.tensor([row.advantage for row in rows], dtype=torch.float32)
     logits: Tensor = engine(input_ids=input_ids, attention_mask=attention_mask).logits
     logprobs = logits[:, :-1].log_softmax(-1).gather(-1, input_ids[:, 1:, None]).squeeze(-1)
     gains = advantages[:, None] * logprobs * torch.from_numpy(is_response)[:, 1:]

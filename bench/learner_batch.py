@@ -17,7 +17,7 @@ SEED = 0
 
 
 def make_batch(flags: Sequence[str]) -> list[Trajectory]:
-    """One step's trajectories, sampled with transformers, with random advantages, none zero."""
+    """One step's trajectories, sampled with transformers, with random rewards, no two equal."""
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
@@ -43,13 +43,14 @@ def make_batch(flags: Sequence[str]) -> list[Trajectory]:
     )
     responses = output.sequences[:, inputs.input_ids.shape[1] :]
     is_end = torch.isin(responses, torch.tensor(model.generation_config.eos_token_id))
-    advantages = np.random.default_rng(SEED).normal(size=len(responses))
+    rewards = np.random.default_rng(SEED).normal(size=len(responses))
     return [
         Trajectory(
             prompt_token_ids=np.array(tokenizer(prompts[i // sampling.num_samples]).input_ids),
             response_token_ids=responses[i, :length].numpy().astype(np.int32),
             sampler_logprobs=logprobs[i, :length].numpy(),
-            advantage=float(advantages[i]),
+            reward=float(rewards[i]),
+            group=i // sampling.num_samples,
         )
         for i, ends in enumerate(is_end)
         for length in [int(ends.nonzero()[0]) + 1 if ends.any() else len(ends)]

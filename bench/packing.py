@@ -99,9 +99,10 @@ def _sequences(count: int) -> list[Trajectory]:
             prompt_token_ids=rng.integers(0, VOCABULARY, PROMPT),
             response_token_ids=rng.integers(0, VOCABULARY, length - PROMPT),
             sampler_logprobs=np.zeros(length - PROMPT, np.float32),
-            advantage=0.0,
+            reward=0.0,
+            group=number,
         )
-        for length in lengths.astype(int).tolist()
+        for number, length in enumerate(lengths.astype(int).tolist())
     ]
 
 

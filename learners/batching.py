@@ -18,15 +18,14 @@ class Batch:
     """The trajectories of one update; values of tokens lie in one flat array, response by response.
 
     `offsets` (R+1,) says where: response i owns `[offsets[i], offsets[i + 1])`, and `response_of` (T,)
-    says whose a token is. `groups` (R,) is equal for responses to the same prompt.
+    says whose a token is. `prompts` (R,) is equal for responses to the same prompt.
     """
 
     trajectories: Sequence[Trajectory]
     lengths: np.ndarray
     offsets: np.ndarray
     response_of: np.ndarray
-    groups: np.ndarray
-    advantages: np.ndarray
+    prompts: np.ndarray
     is_masked: np.ndarray
     token_ids: np.ndarray
     sampler_logprobs: np.ndarray
@@ -43,8 +42,7 @@ class Batch:
             lengths=lengths,
             offsets=np.concatenate([[0], np.cumsum(lengths)]),
             response_of=np.repeat(np.arange(len(lengths)), lengths),
-            groups=np.array([first_seen[prompt] for prompt in prompts]),
-            advantages=np.array([t.advantage for t in trajectories], np.float32),
+            prompts=np.array([first_seen[prompt] for prompt in prompts]),
             is_masked=np.array([t.is_masked for t in trajectories], bool),
             token_ids=np.concatenate([t.response_token_ids for t in trajectories]),
             sampler_logprobs=np.concatenate([t.sampler_logprobs for t in trajectories]).astype(
@@ -76,14 +74,14 @@ def blocks_of(batch: Batch, responses: np.ndarray, limits: Limits) -> list[Block
         length = int(batch.lengths[response])
         if length == 0:
             continue
-        group = int(batch.groups[response])
+        prompt_id = int(batch.prompts[response])
         prompt = len(batch.trajectories[response].prompt_token_ids)
-        position = open_blocks.get(group, -1)
+        position = open_blocks.get(prompt_id, -1)
         if position >= 0 and _is_worth_sharing(blocks[position], prompt, length, limits):
             block = blocks[position]
             blocks[position] = Block((*block.responses, response), block.num_tokens + length)
         else:
-            open_blocks[group] = len(blocks)
+            open_blocks[prompt_id] = len(blocks)
             blocks.append(Block((response,), prompt + length))
     return blocks
 
@@ -132,16 +130,18 @@ class MicroBatch:
     """Padded rows. B rows of L tokens hold N response tokens.
 
     `input_ids` int64 (B, L), padded on the right. `sources` int64 (N,) are positions in the flattened
-    (B L,) whose output predicts the tokens `targets` int64 (N,); `tokens` int64 (N,) are the places of
-    those tokens in the batch's flat arrays. Where every row is one prompt with one response causal
-    order says what a token sees, and the other two are None. Elsewhere `position_ids` int64 (B, L)
-    restart at every block, and within it at every response (from the prompt's length); `segments`
-    int64 (B, L) are 0 in a prompt, k in the k-th response of its block and -1 in the padding.
+    (B L,) whose output predicts the tokens `targets` int64 (N,), which stand at `places` int64 (N,)
+    there themselves; `tokens` int64 (N,) are the places of those tokens in the batch's flat arrays.
+    Where every row is one prompt with one response causal order says what a token sees, and the other
+    two are None. Elsewhere `position_ids` int64 (B, L) restart at every block, and within it at every
+    response (from the prompt's length); `segments` int64 (B, L) are 0 in a prompt, k in the k-th
+    response of its block and -1 in the padding.
     """
 
     input_ids: np.ndarray
     sources: np.ndarray
     targets: np.ndarray
+    places: np.ndarray
     tokens: np.ndarray
     position_ids: np.ndarray | None
     segments: np.ndarray | None
@@ -153,7 +153,7 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
     shape = (max(1, len(rows)), width)
     input_ids = np.zeros(shape, np.int64)
     position_ids, segments = np.zeros(shape, np.int64), np.full(shape, -1, np.int64)
-    sources, tokens = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    sources, places, tokens = ([np.zeros(0, np.int64)] for _ in range(3))
     for i, row in enumerate(rows):
         start = 0
         for block in row.blocks:
@@ -172,6 +172,7 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
                 predicted_by = np.arange(start - 1, end - 1)
                 predicted_by[0] = last
                 sources.append(i * width + predicted_by)
+                places.append(i * width + np.arange(start, end))
                 tokens.append(np.arange(batch.offsets[response], batch.offsets[response + 1]))
             start = end
     flat_tokens = np.concatenate(tokens)
@@ -180,6 +181,7 @@ def collate(batch: Batch, rows: Sequence[Row]) -> MicroBatch:
         input_ids=input_ids,
         sources=np.concatenate(sources),
         targets=batch.token_ids[flat_tokens].astype(np.int64),
+        places=np.concatenate(places),
         tokens=flat_tokens,
         position_ids=position_ids if needs_mask else None,
         segments=segments if needs_mask else None,

@@ -169,7 +169,8 @@ def _scheduler(optimizer: Optimizer, optim: OptimArgs, num_steps: int) -> LRSche
 def _config(
     module: nn.Module, optim: OptimArgs, *, bf16: bool, device: str, world_size: int
 ) -> dict[str, Any]:
-    bucket = min(MAX_BUCKET, sum(p.numel() for p in module.parameters()))
+    # ZeRO 1 and 2 want an even number of elements; a value head's are odd.
+    bucket = min(MAX_BUCKET, sum(p.numel() for p in module.parameters()) + 1) // 2 * 2
     is_offloaded = optim.adam_offload and device == "cuda"
     return {
         "train_micro_batch_size_per_gpu": 1,

@@ -26,7 +26,7 @@ class TokenHead(nn.Module):
         head: its weight may be tied to the embedding, and may be frozen.
         temperature: divides the logits, as in sampling.
         max_logits: at least one token's are computed at once.
-        has_entropy_gradient: whether gradients flow through the entropies; costs time if they do.
+        trains_entropy: whether entropies have a gradient; costs time if they do.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class TokenHead(nn.Module):
         temperature: float,
         max_logits: int = MAX_LOGITS,
         *,
-        has_entropy_gradient: bool = False,
+        trains_entropy: bool = False,
     ) -> None:
         super().__init__()
         assert isinstance(head, nn.Linear), f"the head must be a linear layer, got {type(head)}"
@@ -43,7 +43,7 @@ class TokenHead(nn.Module):
         self.bias = head.bias
         self.temperature = temperature
         self.max_logits = max_logits
-        self.has_entropy_gradient = has_entropy_gradient
+        self.trains_entropy = trains_entropy
 
     def forward(self, hidden: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """(N, H) hidden states, int64 (N,) tokens -> float32 (N,) log-probs, (N,) entropies, in nats.
@@ -55,7 +55,7 @@ class TokenHead(nn.Module):
         options = _Options(
             self.temperature,
             max(1, -(-len(targets) // num_pieces)),
-            self.has_entropy_gradient,
+            self.trains_entropy,
         )
         return _Score.apply(hidden, self.weight, self.bias, targets, options)
 
@@ -63,7 +63,7 @@ class TokenHead(nn.Module):
 class _Options(NamedTuple):
     temperature: float
     piece_tokens: int
-    has_entropy_gradient: bool
+    trains_entropy: bool
 
     def pieces(self, num_tokens: int) -> list[slice]:
         """Which tokens are computed at once."""
@@ -97,7 +97,7 @@ class _Score(torch.autograd.Function):
             for rows in _blocks(ctx.last):
                 block = ctx.last[rows]
                 entropies[piece][rows] = -block.exp().mul_(block).sum(1)
-        if not options.has_entropy_gradient:
+        if not options.trains_entropy:
             ctx.mark_non_differentiable(entropies)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(hidden, weight, bias, targets, entropies)

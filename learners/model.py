@@ -95,17 +95,15 @@ class TokenLogprobs(nn.Module):
         temperature: float,
         max_logits: int = MAX_LOGITS,
         *,
-        has_entropy_gradient: bool = False,
+        trains_entropy: bool = False,
     ) -> None:
         super().__init__()
         head: Any = model.get_output_embeddings()
         assert head is not None, "a causal language model has a head"
         # First, for its parameters to have their names in it.
         self.model: PreTrainedModel = model
+        self.head = TokenHead(head, temperature, max_logits, trains_entropy=trains_entropy)
         self._takes_mask = can_share_prompts(model)
-        self.head = TokenHead(
-            head, temperature, max_logits, has_entropy_gradient=has_entropy_gradient
-        )
 
     def forward(
         self,
@@ -115,21 +113,25 @@ class TokenLogprobs(nn.Module):
         position_ids: Tensor | None = None,
         segments: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """float32 (N,) log-probs and (N,) entropies in nats; see `MicroBatch`.
+        """float32 (N,) log-probs and (N,) entropies in nats; see `MicroBatch`."""
+        hidden = self.hidden_states(input_ids, position_ids, segments)
+        return self.score(hidden.index_select(0, sources), targets)
 
-        Gradients flow through the entropies only with `has_entropy_gradient`.
-        """
+    def hidden_states(
+        self, input_ids: Tensor, position_ids: Tensor | None, segments: Tensor | None
+    ) -> Tensor:
+        """(B L, H): what the head sees at every position of the rows."""
         mask = None
         # Without a mask FlashAttention goes by the positions.
         if position_ids is not None and segments is not None and self._takes_mask:
             mask = row_mask(position_ids, segments)
-        hidden = self.model.base_model(
-            input_ids=input_ids,
-            position_ids=position_ids,
-            attention_mask=mask,
-            use_cache=False,
-        ).last_hidden_state
-        return self.head(hidden.flatten(0, 1).index_select(0, sources), targets)
+        return self.model.base_model(
+            input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False
+        ).last_hidden_state.flatten(0, 1)
+
+    def score(self, chosen: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probs and entropies, (N,) each, of `targets` after hidden states (N, H)."""
+        return self.head(chosen, targets)
 
 
 def row_mask(position_ids: Tensor, segments: Tensor) -> Tensor:

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.batching import Batch, MicroBatch, collate, plan
+from learners.batching import Batch, collate, plan
 from learners.engine import StepResult
 from learners.policy import Policy
 
-TokenLoss = Callable[[MicroBatch, Tensor, Tensor], Tensor]
-"""A micro-batch, its (N,) log-probs with gradient and (N,) entropies -> its part of the step's loss.
+TokenLoss = Callable[..., Tensor]
+"""A micro-batch, its (N,) log-probs with gradient and (N,) entropies, and the (N,) values of a policy
+with a value head -> its part of the step's loss.
 
 The parts of all micro-batches and ranks add up to the loss of the optimizer step.
 """
@@ -38,8 +39,7 @@ class OptimizerSteps:
         share = shares[self._policy.rank]
         for position, rows in enumerate(share):
             micro_batch = collate(batch, rows)
-            logprobs, entropies = self._policy.forward(micro_batch)
-            loss = loss_of(micro_batch, logprobs, entropies)
+            loss = loss_of(micro_batch, *self._policy.forward(micro_batch))
             engine.backward(loss, is_last=position == len(share) - 1)
         result = engine.step()
         self.num_done += 1

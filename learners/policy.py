@@ -5,6 +5,7 @@ What every objective shares; the objectives themselves (`policy_gradient.py`) ho
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +25,61 @@ from learners.model import (
     packing_of,
 )
 from learners.rows import Limits
+from learners.value_model import HEAD, TokenValues, save_value_model, value_head
 from understand_r1_zero.args import Args
 from understand_r1_zero.checkpoint import naming_a_full_disk
 from understand_r1_zero.run_directory import disk_errors_explained
-from understand_r1_zero.weights import to_arrays, to_tensor
+from understand_r1_zero.values import activation_name
+from understand_r1_zero.weights import to_arrays
 
-Forward = Callable[..., tuple[Tensor, Tensor]]
+REFERENCE = "reference.pt"
+"""In a checkpoint's `training_state/`, where the reference is no longer `--pretrain`."""
+
+Forward = Callable[..., tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What an objective asks of every token: its log-prob at a temperature, the value after it.
+
+    A policy without log-probs is a value model, and saved as one; with both it is saved as a language
+    model, and the value model beside it in `VALUE_MODEL`.
+    """
+
+    temperature: float
+    has_values: bool = False
+    has_logprobs: bool = True
+
+
+VALUE_MODEL = "value_model"
+"""Directory of the value model inside the checkpoint of a policy that has a value head."""
 
 
 class Policy:
-    """The policy, its optimizer and, where the flags ask for one, the frozen reference model.
+    """The policy, its optimizer and, where the flags ask for one, the reference model.
 
-    Needs the default process group. The reference is `--pretrain`, whole on every rank.
+    Needs the default process group. The reference is `--pretrain`, whole on every rank, until
+    `refresh_reference`.
 
     Args:
         args: all flags.
         num_optimizer_steps: of the whole run, the horizon of the learning-rate schedule.
         device: "cpu" or "cuda".
+        needs_reference: None: where a KL to it has a weight.
+        scoring: what the objective asks; None: log-probs at the sampling temperature.
     """
 
-    def __init__(self, args: Args, *, num_optimizer_steps: int, device: str) -> None:
+    def __init__(
+        self,
+        args: Args,
+        *,
+        num_optimizer_steps: int,
+        device: str,
+        needs_reference: bool | None = None,
+        scoring: Scoring | None = None,
+    ) -> None:
         self._args = args
+        self._scoring = scoring or Scoring(args.sampling.temperature)
         self.rank = torch.distributed.get_rank()
         self._model = load_model(args.model.pretrain, args.model, device=device)
         if args.lora.lora_rank:
@@ -58,13 +93,15 @@ class Policy:
             packing=packing_of(self._model) if args.optim.packing else "none",
         )
         self.engine = Engine(
-            self._scorer(self._model),
+            self._trained(),
             args.optim,
             num_steps=num_optimizer_steps,
             bf16=args.model.bf16,
             device=device,
         )
-        self.has_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
+        if needs_reference is None:
+            needs_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
+        self.has_reference = needs_reference
         if self.has_reference:
             home = "cpu" if args.optim.ref_offload else device
             reference = load_model(args.model.pretrain, args.model, device=home)
@@ -73,17 +110,24 @@ class Policy:
     def score(self, batch: Batch, responses: np.ndarray) -> np.ndarray:
         """float32 (2, T): log-probs and entropies of the responses' tokens, zero elsewhere.
 
-        This rank computes its share and leaves the rest zero: `complete` puts them together.
+        With a value head (3, T): the head's outputs too. This rank computes its share and leaves the rest zero: `complete` puts them together.
         """
-        return self._score(self.engine, batch, responses)
+        return self._score(self.engine, batch, responses, self._scoring.has_values)
 
     def score_reference(self, batch: Batch) -> np.ndarray:
         """As `score`, of all responses under the reference model."""
         self._reference.to(self.engine.device)
-        scores = self._score(self._reference, batch, np.arange(len(batch.lengths)))
+        scores = self._score(self._reference, batch, np.arange(len(batch.lengths)), False)
         if self._args.optim.ref_offload:
             self._reference.to("cpu")
         return scores
+
+    @torch.no_grad()
+    def refresh_reference(self) -> None:
+        """The policy as it is becomes the reference. Collective."""
+        reference = self._reference.state_dict()
+        for name, tensor in self.full_tensors():
+            reference[f"model.{name}"].copy_(tensor)
 
     def complete(self, scores: np.ndarray) -> np.ndarray:
         """Put the ranks' shares of `score` together, in place: elsewhere each holds zeros."""
@@ -92,24 +136,28 @@ class Policy:
             scores[:] = self.engine.all_reduce(tensor).cpu().numpy()
         return scores
 
-    def forward(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
-        """(N,) log-probs with gradient, and (N,) entropies."""
-        return self.engine(*self._inputs(micro_batch))
+    def forward(self, micro_batch: MicroBatch) -> tuple[Tensor, ...]:
+        """(N,) log-probs with gradient, (N,) entropies and, with a value head, (N,) outputs."""
+        return self.engine(*self._inputs(micro_batch, self._scoring.has_values))
 
     def full_weights(self) -> dict[str, np.ndarray] | None:
         """A copy of every weight under its Hugging Face name, on rank 0. Collective.
 
         As in `understand_r1_zero.weights`, uint16 arrays are the bits of bfloat16.
         """
-        copies = {}
-        for name, tensor in self.full_tensors():
-            if self.rank == 0:
-                copies[name] = tensor.to("cpu", copy=True)
+        copies = self._copies()
         return to_arrays(copies) if self.rank == 0 else None
 
-    def full_tensors(self) -> Iterator[tuple[str, Tensor]]:
-        """`Engine.full_parameters` under their Hugging Face names, adapters merged. Collective."""
-        tensors = ((_hugging_face_name(name), t) for name, t in self.engine.full_parameters())
+    def full_tensors(self, *, has_head: bool = False) -> Iterator[tuple[str, Tensor]]:
+        """`Engine.full_parameters` under their Hugging Face names, adapters merged. Collective.
+
+        Those of the language model alone, or with its value head.
+        """
+        tensors = (
+            (_hugging_face_name(name), tensor)
+            for name, tensor in self.engine.full_parameters()
+            if has_head or not name.startswith(f"{HEAD}.")
+        )
         return merged(tensors, self._args.lora) if self._args.lora.lora_rank else tensors
 
     def save(self, directory: Path, state: dict[str, Any]) -> None:
@@ -122,18 +170,42 @@ class Policy:
             self._save(directory, state)
 
     def _save(self, directory: Path, state: dict[str, Any]) -> None:
-        weights = self.full_weights()
-        if weights is not None:
-            tensors = {name: to_tensor(array) for name, array in weights.items()}
-            self._model.save_pretrained(directory, state_dict=tensors)
-            AutoTokenizer.from_pretrained(
-                self._args.model.pretrain, trust_remote_code=self._args.model.trust_remote_code
-            ).save_pretrained(directory)
+        self._save_weights(directory)
         self.engine.save(directory / "training_state")
+        if self._args.policy.ref_refresh_steps and self.rank == 0:
+            torch.save(self._reference.state_dict(), directory / "training_state" / REFERENCE)
         torch.save(
             {"random": _random_state(), "state": state},
             directory / "training_state" / f"rank_{self.rank}.pt",
         )
+
+    def _copies(self, *, has_head: bool = False) -> dict[str, Tensor]:
+        """`full_tensors` on the host, on rank 0; nothing on others. Collective."""
+        copies = {}
+        for name, tensor in self.full_tensors(has_head=has_head):
+            if self.rank == 0:
+                copies[name] = tensor.to("cpu", copy=True)
+        return copies
+
+    def _save_weights(self, directory: Path) -> None:
+        """Hugging Face directories of the language model, the value model or both."""
+        copies = self._copies(has_head=True)
+        if self.rank != 0:
+            return
+        homes = [directory]
+        if self._scoring.has_values:
+            homes.insert(0, directory / VALUE_MODEL if self._scoring.has_logprobs else directory)
+            homes[0].mkdir(exist_ok=True)
+            activation = activation_name(self._args.value)
+            save_value_model(homes[0], self._model, copies, activation)
+        if self._scoring.has_logprobs:
+            own = {name: c for name, c in copies.items() if not name.startswith(f"{HEAD}.")}
+            self._model.save_pretrained(directory, state_dict=own)
+        tokenizer = AutoTokenizer.from_pretrained(
+            self._args.model.pretrain, trust_remote_code=self._args.model.trust_remote_code
+        )
+        for home in dict.fromkeys(homes):
+            tokenizer.save_pretrained(home)
 
     def load(self, directory: Path) -> dict[str, Any]:
         """Continue from what `save` wrote, under the same flags; returns its `state`. Collective.
@@ -149,38 +221,51 @@ class Policy:
                 f"{self.engine.world_size}: the optimizer's state is cut into that many parts"
             )
         self.engine.load(directory)
+        if self.has_reference and (directory / REFERENCE).is_file():
+            self._reference.load_state_dict(torch.load(directory / REFERENCE, map_location="cpu"))
         saved = torch.load(directory / f"rank_{self.rank}.pt", weights_only=False)
         _set_random_state(saved["random"])
         return saved["state"]
 
-    def _scorer(self, model: Any) -> TokenLogprobs:
-        return TokenLogprobs(model, self._args.sampling.temperature)
+    def _scorer(self, model: Any, *, trains_entropy: bool = False) -> TokenLogprobs:
+        return TokenLogprobs(model, self._scoring.temperature, trains_entropy=trains_entropy)
+
+    def _trained(self) -> TokenLogprobs | TokenValues:
+        scorer = self._scorer(self._model, trains_entropy=self._args.policy.ent_coef > 0)
+        if not self._scoring.has_values:
+            return scorer
+        head = value_head(self._model, self._args.model.pretrain, self._args.run.seed)
+        return TokenValues(scorer, head, has_logprobs=self._scoring.has_logprobs)
 
     @torch.no_grad()
-    def _score(self, forward: Forward, batch: Batch, responses: np.ndarray) -> np.ndarray:
-        scores = np.zeros((2, batch.num_tokens), np.float32)
+    def _score(
+        self, forward: Forward, batch: Batch, responses: np.ndarray, has_values: bool
+    ) -> np.ndarray:
+        scores = np.zeros((3 if has_values else 2, batch.num_tokens), np.float32)
         if len(responses) == 0:
             return scores
         for rows in plan(batch, responses, self.limits, self.engine.world_size)[self.rank]:
             micro_batch = collate(batch, rows)
-            found = forward(*self._inputs(micro_batch))
+            found = forward(*self._inputs(micro_batch, has_values))
             scores[:, micro_batch.tokens] = torch.stack(found).cpu().numpy()
         return scores
 
-    def _inputs(self, micro_batch: MicroBatch) -> list[Tensor | None]:
-        arrays = (
+    def _inputs(self, micro_batch: MicroBatch, has_values: bool) -> list[Tensor | None]:
+        arrays = [
             micro_batch.input_ids,
             micro_batch.sources,
             micro_batch.targets,
             micro_batch.position_ids,
             micro_batch.segments,
-        )
+        ]
+        if has_values:
+            arrays.append(micro_batch.places)
         return [None if a is None else torch.from_numpy(a).to(self.engine.device) for a in arrays]
 
 
 def _hugging_face_name(name: str) -> str:
-    """The name inside the model that `TokenLogprobs` wraps."""
-    return name.removeprefix("model.")
+    """The name inside the model that `TokenLogprobs` wraps, and `TokenValues` around it."""
+    return name.removeprefix("scorer.").removeprefix("model.")
 
 
 def _random_state() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Policy-gradient updates (Dr. GRPO, GRPO)."""
+"""Policy-gradient updates: rewards to advantages to losses to optimizer steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from learners import losses
-from learners.advantages import kl_penalties
 from learners.batching import Batch, MicroBatch, optimizer_batches
 from learners.metrics import StepSums, batch_metrics, combine_steps
 from learners.optimizer_steps import OptimizerSteps
 from learners.policy import Policy
+from learners.returns import Recipe, Rewards, token_advantages
 from understand_r1_zero.args import Args
 from understand_r1_zero.types import Trajectory
 
@@ -21,7 +21,7 @@ from understand_r1_zero.types import Trajectory
 class Update:
     """One update under way: what its losses need of R responses and their T tokens.
 
-    `scores` (2, T) are `old_logprobs` and entropies. With `is_on_policy` one optimizer step is the
+    `advantages` are float32 (T,). `scores` (2, T) are `old_logprobs` and entropies. With `is_on_policy` one optimizer step is the
     whole update: its own forward pass finds them, and fills them in as it goes.
     """
 
@@ -61,6 +61,9 @@ class PolicyGradient:
             self._args.algorithm.num_ppo_epochs,
             (self._args.run.seed, step),
         )
+        refresh = self._args.policy.ref_refresh_steps
+        if refresh and step and step % refresh == 0:
+            self._policy.refresh_reference()
         update = self._prepare(Batch.of(trajectories), step, is_single=len(schedule) == 1)
         steps = [self._optimizer_step(update, responses) for responses in schedule]
         if update.is_on_policy:
@@ -84,15 +87,26 @@ class PolicyGradient:
             scores = self._policy.complete(self._policy.score(batch, everything))
         if self._policy.has_reference:
             ref_logprobs = self._policy.complete(self._policy.score_reference(batch))[0]
-        advantages = batch.advantages
-        if scores is not None and ref_logprobs is not None and algorithm.kl_penalty_coef:
-            kl_sums = np.bincount(batch.response_of, scores[0] - ref_logprobs, len(everything))
-            penalties = kl_penalties(kl_sums, batch.groups, algorithm.kl_penalty_coef)
-            advantages = (advantages + penalties).astype(np.float32)
-        is_active = ~batch.is_masked & ((advantages != 0) | (algorithm.beta > 0))
+        advantages = self._advantages(batch, scores, ref_logprobs)
+        is_regularised = algorithm.beta > 0 or self._args.policy.ent_coef > 0
+        teaching = np.bincount(batch.response_of, advantages != 0, len(everything)) > 0
+        is_active = ~batch.is_masked & (teaching | is_regularised)
         if scores is None:
             scores = self._policy.score(batch, everything[~is_active])
         return Update(step, batch, advantages, is_active, scores, ref_logprobs, is_on_policy)
+
+    def _advantages(
+        self, batch: Batch, scores: np.ndarray | None, ref_logprobs: np.ndarray | None
+    ) -> np.ndarray:
+        algorithm, policy = self._args.algorithm, self._args.policy
+        recipe = Recipe(
+            algorithm.critic_type, algorithm.kl_penalty_coef, policy.gamma, policy.whiten_adv
+        )
+        rewards = Rewards.of(batch.trajectories, batch.offsets, policy.reward_scale)
+        k1 = None
+        if scores is not None and ref_logprobs is not None and algorithm.kl_penalty_coef:
+            k1 = scores[0] - ref_logprobs
+        return token_advantages(batch, rewards, k1, recipe)
 
     def _optimizer_step(self, update: Update, responses: np.ndarray) -> dict[str, float]:
         engine = self._policy.engine
@@ -101,8 +115,9 @@ class PolicyGradient:
         found: list[tuple[np.ndarray, Tensor]] = []
 
         def loss_of(micro_batch: MicroBatch, logprobs: Tensor, entropies: Tensor) -> Tensor:
-            found.append((micro_batch.tokens, torch.stack([logprobs.detach(), entropies])))
-            return self._loss(update, weights, micro_batch, logprobs, sums)
+            scores = torch.stack([logprobs.detach(), entropies.detach()])
+            found.append((micro_batch.tokens, scores))
+            return self._loss(update, weights, micro_batch, (logprobs, entropies), sums)
 
         active = responses[update.is_active[responses]]
         result = self._steps.take(update.batch, active, loss_of)
@@ -129,46 +144,77 @@ class PolicyGradient:
         update: Update,
         weights: np.ndarray,
         micro_batch: MicroBatch,
-        logprobs: Tensor,
+        scores: tuple[Tensor, Tensor],
         sums: StepSums,
     ) -> Tensor:
         """This micro-batch's part of the optimizer step's loss; adds its metrics to `sums`."""
-        algorithm, batch, tokens = self._args.algorithm, update.batch, micro_batch.tokens
+        algorithm, policy, batch = self._args.algorithm, self._args.policy, update.batch
+        tokens, (logprobs, entropies) = micro_batch.tokens, scores
         response_of = batch.response_of[tokens]
         advantages, weight, sampler_logprobs, old_logprobs, ref_logprobs = self._to_device(
-            update.advantages[response_of],
+            update.advantages[tokens],
             weights[response_of],
             batch.sampler_logprobs[tokens],
             update.scores[0, tokens],
             np.zeros(0) if update.ref_logprobs is None else update.ref_logprobs[tokens],
         )
+        _, local = np.unique(response_of, return_inverse=True)
+        responses = torch.from_numpy(local).to(logprobs.device)
         if update.is_on_policy:
             old_logprobs = logprobs.detach()
-        differences = logprobs - old_logprobs
-        ratio = differences.exp()
-        surrogate = losses.clipped_surrogate(ratio, advantages, algorithm.cliprange)
-        surrogate = surrogate * losses.truncated_importance_weights(
-            old_logprobs, sampler_logprobs, algorithm.tis_c
+        surrogate, is_clipped = losses.policy_loss(
+            policy.policy_loss, logprobs, old_logprobs, advantages, responses, self._clip
+        )
+        surrogate = surrogate * losses.importance_weights(
+            old_logprobs,
+            sampler_logprobs,
+            responses,
+            algorithm.tis_c,
+            level=policy.is_level,
+            mode=policy.is_mode,
         )
         pg_loss = (weight * surrogate).sum()
         reg_loss = torch.zeros_like(pg_loss)
         if algorithm.beta:
-            reg_loss = algorithm.beta * (weight * losses.k3(logprobs, ref_logprobs)).sum()
-        is_clipped = losses.is_clipped(ratio, advantages, algorithm.cliprange)
-        sums.add(pg_loss, reg_loss, differences, is_clipped)
+            kl = losses.kl(policy.kl_estimator, logprobs, ref_logprobs, old_logprobs)
+            reg_loss = algorithm.beta * (weight * kl).sum()
+        if policy.ent_coef:
+            reg_loss = reg_loss - policy.ent_coef * (weight * entropies).sum()
+        sums.add(pg_loss, reg_loss, logprobs - old_logprobs, is_clipped)
         return pg_loss + reg_loss
+
+    @property
+    def _clip(self) -> losses.Clip:
+        low = self._args.algorithm.cliprange
+        return losses.Clip(
+            low, self._args.policy.cliprange_high or low, self._args.policy.dual_clip
+        )
 
     def _response_weights(self, batch: Batch, responses: np.ndarray) -> np.ndarray:
         """float32 (R,): `losses.response_weights` of the optimizer step's responses, else 0."""
-        is_constant = self._args.algorithm.critic_type == "drgrpo"
         weights = np.zeros(len(batch.lengths), np.float32)
         weights[responses] = losses.response_weights(
             torch.from_numpy(batch.lengths[responses]),
             torch.from_numpy(batch.is_masked[responses]),
-            self._args.sampling.generate_max_length if is_constant else None,
+            loss_aggregation(self._args),
+            self._args.sampling.generate_max_length,
         ).numpy()
         return weights
 
     def _to_device(self, *arrays: np.ndarray) -> list[Tensor]:
         device = self._policy.engine.device
         return [torch.from_numpy(array).to(device, torch.float32) for array in arrays]
+
+
+def loss_aggregation(args: Args) -> str:
+    """`--loss_aggregation`, resolved: as the paper of the loss has it, or that of the advantage.
+
+    GSPO: sequence; CISPO: token; else GRPO: sequence, REINFORCE++: token, and where the paper sums over
+    a response's tokens (Dr. GRPO, RLOO, REINFORCE, ReMax) constant.
+    """
+    if args.policy.loss_aggregation != "auto":
+        return args.policy.loss_aggregation
+    of_loss = {"gspo": "sequence", "cispo": "token"}
+    of_critic = {"grpo": "sequence", "reinforce_pp": "token", "reinforce_pp_baseline": "token"}
+    default = of_critic.get(args.algorithm.critic_type, "constant")
+    return of_loss.get(args.policy.policy_loss, default)

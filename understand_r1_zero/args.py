@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from understand_r1_zero.args_lora import LoraArgs
+from understand_r1_zero.args_policy import PolicyArgs
+from understand_r1_zero.args_preference import PreferenceArgs
+from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
 
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
@@ -194,18 +197,20 @@ class RewardArgs:
 class AlgorithmArgs:
     """Advantages and losses (learners/policy_gradient.py)."""
 
-    critic_type: Literal["drgrpo", "grpo"] = "drgrpo"
-    """Advantage and length normalisation: Dr. GRPO (neither) or GRPO (both)."""
+    critic_type: Literal[
+        "drgrpo", "grpo", "rloo", "reinforce", "reinforce_pp", "reinforce_pp_baseline", "remax"
+    ] = "drgrpo"
+    """What is subtracted from a reward and divides it: the group's mean (Dr. GRPO), and std (GRPO), the mean of the others (RLOO), nothing, the batch's mean and std (REINFORCE++, also after the group's mean), or the greedy response's reward (ReMax)."""
     num_ppo_epochs: int = 1
     """Passes over one batch."""
     cliprange: float = 0.2
-    """Clip of the probability ratio, epsilon."""
+    """Clip of the probability ratio, epsilon; the lower one alone with --cliprange_high."""
     beta: float = 0.0
-    """Weight of the KL to the reference model in the loss (k3)."""
+    """Weight of the KL to the reference model in the loss."""
     kl_penalty_coef: float = 0.0
     """Weight of the KL to the reference model in the reward (k1)."""
     tis_c: float = 2.0
-    """Cap of the truncated importance weight between learner and sampler; 0: no correction."""
+    """Cap of the importance weight between learner and sampler; 0: no correction."""
     ignore_no_eos: bool = False
     """Take the gradient of truncated responses out."""
 
@@ -343,6 +348,10 @@ class Args:
     grading: GradingArgs = field(default_factory=GradingArgs)
     reward: RewardArgs = field(default_factory=RewardArgs)
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
+    policy: PolicyArgs = field(default_factory=PolicyArgs)
+    preference: PreferenceArgs = field(default_factory=PreferenceArgs)
+    supervised: SupervisedArgs = field(default_factory=SupervisedArgs)
+    value: ValueArgs = field(default_factory=ValueArgs)
     optim: OptimArgs = field(default_factory=OptimArgs)
     lora: LoraArgs = field(default_factory=LoraArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)

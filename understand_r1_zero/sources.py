@@ -37,8 +37,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)), "")
 
 
-def open_training(source: str, split: str) -> tuple[str, Table]:
-    """The short name and the table of training problems; sources without splits ignore `split`.
+def open_training(source: str, split: str, split_flag: str = "--train_split") -> tuple[str, Table]:
+    """The short name and the table to train on; sources without splits ignore `split`.
 
     Raises:
         ValueError: the source cannot be read or has no such split.
@@ -47,7 +47,7 @@ def open_training(source: str, split: str) -> tuple[str, Table]:
     tables = opened.tables
     if "" not in tables and split not in tables:
         raise ValueError(
-            f"--train_split must be one of {', '.join(tables)} of {source}, got {split!r}; "
+            f"{split_flag} must be one of {', '.join(tables)} of {source}, got {split!r}; "
             f"the nearest is {nearest(split, tables)}"
         )
     return opened.name, tables[split] if split in tables else tables[""]

@@ -65,7 +65,8 @@ class Verdict:
 class Sampling:
     """How to sample one group: the engine-independent part of vLLM's sampling parameters.
 
-    `seed` (None: the engine's own stream) makes the group reproducible; `temperature` 0 is greedy.
+    `seed` (None: the engine's own stream) makes the group reproducible; `temperature` 0 is greedy;
+    `has_greedy` asks for one greedy response besides, ReMax's baseline.
     """
 
     num_samples: int
@@ -74,6 +75,7 @@ class Sampling:
     top_k: int
     max_tokens: int
     seed: int | None = None
+    has_greedy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ class Response:
 
     `token_ids` int32 (T,) includes the end-of-sequence token when the model emitted it;
     `sampler_logprobs` float32 (T,) are nats after temperature, under the sampling policy;
-    `version_spans` cover the T tokens in order.
+    `version_spans` cover the T tokens in order; `step_ends` are the positions of the last token of each
+    step that `verdict.step_rewards` is of, where somebody has told the steps apart.
     """
 
     text: str
@@ -99,6 +102,7 @@ class Response:
     is_truncated: bool
     version_spans: tuple[VersionSpan, ...]
     verdict: Verdict
+    step_ends: tuple[int, ...] = ()
 
     @property
     def oldest_version(self) -> int:
@@ -111,7 +115,8 @@ class Group:
     """One problem with its `num_samples` graded responses: the unit of work.
 
     `index` is the position in the order problems were asked; `generate_s` and `grade_s` are wall
-    seconds this group spent in the engine and in the oracle.
+    seconds this group spent in the engine and in the oracle; `greedy` is the response that
+    `Sampling.has_greedy` asked for, which is no part of the group.
     """
 
     index: int
@@ -121,6 +126,7 @@ class Group:
     responses: tuple[Response, ...]
     generate_s: float
     grade_s: float
+    greedy: Response | None = None
 
     @property
     def rewards(self) -> np.ndarray:
@@ -130,20 +136,58 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """What a learner needs of one response.
+    """What a learner needs of one response; its advantage is the learner's to find.
 
-    `sampler_logprobs` float32 (T,) are the sampling policy's, in nats after temperature;
-    `advantage` is the response's scalar advantage; `is_masked` keeps the response in every
-    denominator but takes its gradient out (Oat's `loss_mask = 0`).
+    `sampler_logprobs` float32 (T,) are the sampling policy's, in nats after temperature; `reward` is
+    that of the whole response; `group` is equal for the responses to one problem of the batch;
+    without `is_known` the reward says nothing; `is_masked` keeps the response in every denominator but
+    takes its gradient out (Oat's `loss_mask = 0`). `step_rewards` are earned at the tokens
+    `step_ends`, besides `reward`; `baseline_reward` is the greedy response's (ReMax).
     """
 
     prompt_token_ids: np.ndarray
     response_token_ids: np.ndarray
     sampler_logprobs: np.ndarray
-    advantage: float
+    reward: float
+    group: int
+    is_known: bool = True
     is_masked: bool = False
+    step_ends: tuple[int, ...] = ()
+    step_rewards: tuple[float, ...] = ()
+    baseline_reward: float = 0.0
 
     @property
     def num_tokens(self) -> int:
         """Prompt and response tokens together."""
         return len(self.prompt_token_ids) + len(self.response_token_ids)
+
+
+Spans = tuple[tuple[int, int], ...]
+"""Half-open ranges of a response's tokens, `[start, end)`."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreferencePair:
+    """Two responses to one prompt, the chosen better than the rejected.
+
+    Of each response the loss counts the tokens in its spans, or all where these are None: a step-level
+    pair whose responses share their first steps leaves those out. `weight` multiplies the pair's loss;
+    `label_smoothing` is how likely the label is wrong, in `[0, 1/2)`, None: what the flag says.
+    `ref_logprobs` are the reference's log-probs of the chosen and the rejected response, summed over
+    the counted tokens, in nats, where they were computed before.
+    """
+
+    prompt_token_ids: np.ndarray
+    chosen_token_ids: np.ndarray
+    rejected_token_ids: np.ndarray
+    chosen_spans: Spans | None = None
+    rejected_spans: Spans | None = None
+    weight: float = 1.0
+    label_smoothing: float | None = None
+    ref_logprobs: tuple[float, float] | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens of both responses, each behind the prompt."""
+        responses = len(self.chosen_token_ids) + len(self.rejected_token_ids)
+        return 2 * len(self.prompt_token_ids) + responses

@@ -1,11 +1,11 @@
 """Flags that cannot go together, refused before anything starts."""
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from typing import Any
 
 from understand_r1_zero.args import Args
+from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts, train_batch_refusal
 
@@ -19,7 +19,14 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "max_staleness": 0,
     },
     "reward": {"overlong_buffer_tokens": 0, "overlong_penalty": 0},
-    "algorithm": {"num_ppo_epochs": 1, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
+    "algorithm": {"num_ppo_epochs": 1, "cliprange": 0, "beta": 0, "kl_penalty_coef": 0, "tis_c": 0},
+    "policy": {
+        "cliprange_high": 0,
+        "dual_clip": 0,
+        "ref_refresh_steps": 0,
+        "ent_coef": 0,
+        "max_refills": 1,
+    },
     "optim": {
         "learning_rate": 0,
         "train_batch_size": 0,
@@ -31,6 +38,8 @@ _AT_LEAST: dict[str, dict[str, float]] = {
     },
     "lora": {"lora_rank": 0},
     "checkpoint": {"max_save_num": 1},
+    "supervised": {"sft_max_length": 0, "rft_max_per_problem": 0},
+    "value": {"value_beta": 0},
     "evaluation": {"eval_n": 1, "eval_temperature": 0, "max_eval": 1},
 }
 _FINITE = {
@@ -41,10 +50,12 @@ _FINITE = {
         "non_stop_fixed_reward",
         "overlong_penalty",
     ),
+    "policy": ("reward_scale", "ent_coef"),
 }
 _SHARES = {
     "cluster": ("vllm_gpu_ratio",),
     "sampling": ("top_p",),
+    "policy": ("gamma",),
     "evaluation": ("eval_top_p",),
 }
 _COUNTS_OR_NEVER = {
@@ -53,6 +64,7 @@ _COUNTS_OR_NEVER = {
     "evaluation": ("eval_steps",),
     "sampling": ("top_k",),
 }
+_NEED_A_GROUP = ("drgrpo", "grpo", "rloo", "reinforce_pp_baseline")
 _SCHEDULERS = ("constant", "linear", "cosine", "cosine_with_min_lr")
 
 
@@ -61,7 +73,8 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += [*_rewards(args), *_adapters(args)]
+        errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args)]
+        errors += [*_preference(args.preference), *_supervised(args)]
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -150,7 +163,7 @@ def _batches(args: Args) -> Iterator[str]:
 
 def _sampling(args: Args) -> Iterator[str]:
     sampling, evaluation = args.sampling, args.evaluation
-    if sampling.num_samples < 2:
+    if sampling.num_samples < 2 and args.algorithm.critic_type in _NEED_A_GROUP:
         yield (
             f"--num_samples must be at least 2 for --critic_type {args.algorithm.critic_type}, got "
             f"{sampling.num_samples}: the advantage of a response alone in its group is always 0"
@@ -176,11 +189,30 @@ def _sampling(args: Args) -> Iterator[str]:
 
 
 def _adapters(args: Args) -> Iterator[str]:
-    lora = args.lora
-    if lora.lora_rank and not (lora.lora_alpha > 0 and math.isfinite(lora.lora_alpha)):
-        yield f"--lora_alpha must be above 0 and finite, got {lora.lora_alpha}; use 16"
-    if lora.lora_rank and importlib.util.find_spec("peft") is None:
-        yield f"--lora_rank {lora.lora_rank} needs peft; pip install peft, or leave it at 0"
+    if not args.lora.lora_alpha > 0:
+        yield f"--lora_alpha must be above 0, got {args.lora.lora_alpha}; use 16"
+
+
+def _policy_gradient(args: Args) -> Iterator[str]:
+    algorithm, policy = args.algorithm, args.policy
+    loss = policy.policy_loss
+    if not algorithm.cliprange <= 1:
+        yield f"--cliprange must be at most 1, got {algorithm.cliprange}: ratios are not negative"
+    if 0 < policy.dual_clip <= 1:
+        yield f"--dual_clip must be above 1, or 0 for off, got {policy.dual_clip}; use 3"
+    has_reference = algorithm.beta > 0 or algorithm.kl_penalty_coef > 0
+    for name, default, wanted, is_met in (
+        ("dual_clip", 0, "--policy_loss ppo or gspo", loss in ("ppo", "gspo")),
+        ("cliprange_high", 0, "a --policy_loss that clips", loss != "reinforce"),
+        ("kl_estimator", "k3", "--beta above 0", algorithm.beta > 0),
+        ("ref_refresh_steps", 0, "--beta or --kl_penalty_coef above 0", has_reference),
+        ("is_level", "token", "--tis_c above 0", algorithm.tis_c > 0),
+        ("is_mode", "truncate", "--tis_c above 0", algorithm.tis_c > 0),
+        ("filter_zero_variance", False, "a group (--num_samples 2)", args.sampling.num_samples > 1),
+    ):
+        value = getattr(policy, name)
+        if value != default and not is_met:
+            yield f"--{name} {value} needs {wanted}, without which it changes nothing; drop it"
 
 
 def _rewards(args: Args) -> Iterator[str]:
@@ -198,6 +230,68 @@ def _rewards(args: Args) -> Iterator[str]:
         yield (
             f"--audit_grader compares the presets of --oracle math, got --oracle "
             f"{args.oracle.oracle}; drop one"
+        )
+
+
+def _preference(args: PreferenceArgs) -> Iterator[str]:
+    for name in ("gamma_beta_ratio", "dpo_positive_lambda", "len_reg_alpha", "sft_weight"):
+        value = getattr(args, name)
+        if not 0 <= value < math.inf:
+            yield f"--{name} must be a finite number of at least 0, got {value}"
+    if not 0 < args.preference_beta < math.inf:
+        yield f"--preference_beta must be a finite number above 0, got {args.preference_beta}"
+    if not 0 <= args.label_smoothing < 0.5:
+        yield (
+            f"--label_smoothing must be at least 0 and below 0.5, got {args.label_smoothing}: a "
+            "label that is wrong every second time says nothing"
+        )
+    if args.max_pairs_per_group < 1:
+        yield f"--max_pairs_per_group must be at least 1, got {args.max_pairs_per_group}"
+    for name, readers in READERS.items():
+        value = getattr(args, name)
+        is_set = value not in (getattr(PreferenceArgs(), name), 0, "none")
+        if is_set and args.preference_loss not in readers:
+            yield (
+                f"--{name} {value} changes nothing with --preference_loss {args.preference_loss}; "
+                f"drop it, or use --preference_loss {' or '.join(readers)}"
+            )
+    yield from _preference_data(args)
+
+
+def _preference_data(args: PreferenceArgs) -> Iterator[str]:
+    for name in ("pair_weights", "soft_labels"):
+        if getattr(args, name) == "visits" and not args.preference_data:
+            yield (
+                f"--{name} visits needs --preference_data with columns chosen_visits and "
+                "rejected_visits: sampled groups have none; use margin or none"
+            )
+    if not args.precompute_ref_logprobs:
+        return
+    if not args.preference_data:
+        yield (
+            "--precompute_ref_logprobs needs --preference_data: pairs of sampled groups are not "
+            "known before they are sampled; drop it"
+        )
+    if not args.needs_reference:
+        yield (
+            f"--precompute_ref_logprobs changes nothing with --preference_loss "
+            f"{args.preference_loss}, which has no reference; drop it"
+        )
+
+
+def _supervised(args: Args) -> Iterator[str]:
+    share, value = args.supervised.sft_holdout, args.value
+    if not 0 <= share < 1:
+        yield f"--sft_holdout must be at least 0 and below 1, got {share}"
+    if value.value_loss == "bce" and value.value_head == "tanh":
+        yield (
+            "--value_loss bce takes the bare output as the logit of a probability, got --value_head "
+            "tanh; use --value_head linear, or --value_loss mse"
+        )
+    if value.value_joint and value.value_loss == "ranking":
+        yield (
+            "--value_joint goes with --value_loss mse or bce, got ranking, which compares solutions "
+            "and has no policy loss of its own; drop one"
         )
 
 

@@ -99,7 +99,7 @@ def test_an_unreadable_gold_answer_earns_nothing_and_is_not_trained_on():
     assert {response.verdict.status for response in group.responses} == {Status.UNKNOWN}
     assert group.rewards.tolist() == [0.0, 0.0, 0.0]
     trajectories = to_trajectories([group], args.algorithm)
-    assert [(t.is_masked, t.advantage) for t in trajectories] == [(True, 0.0)] * 3
+    assert [(t.is_masked, t.is_known) for t in trajectories] == [(True, False)] * 3
     assert actor_metrics([group], evaluation_sampling(args), 0)["actor/unknown"] == 1.0
 
 

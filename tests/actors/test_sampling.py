@@ -103,6 +103,20 @@ class TestGroups:
             Verdict(0.0, Status.TRUNCATED)
         }
 
+    def test_a_greedy_response_is_asked_besides_and_is_no_part_of_the_group(self, live):
+        greedy = replace(SAMPLING, num_samples=1, temperature=0.0)
+        [expected] = live.run(live.actor.sample(0, problem(20), greedy)).responses
+        sampling = replace(SAMPLING, has_greedy=True, seed=1)
+        [batched, other] = live.run(
+            live.actor.sample_batch([(0, problem(20), sampling), (1, problem(21), sampling)])
+        )
+        for group in (live.run(live.actor.sample(0, problem(20), sampling)), batched):
+            assert len(group.responses) == 8
+            assert group.greedy.text == expected.text
+            assert group.greedy.verdict == expected.verdict
+        logprobs = [each.greedy.sampler_logprobs.tolist() for each in (batched, other)]
+        assert logprobs[0] != logprobs[1]
+
     def test_groups_under_way_together_keep_their_own_problems(self, live):
         async def ask():
             return await asyncio.gather(

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 PROGRAM = Path(__file__).with_name("rank_process.py")
+PREFERENCE_PROGRAM = Path(__file__).with_name("preference_process.py")
 REPOSITORY = PROGRAM.parents[2]
 
 
@@ -55,10 +56,28 @@ def pair(laboratory) -> list[dict[str, Any]]:
     return run_ranks(laboratory, world_size=2)
 
 
-def run_ranks(directory: Path, world_size: int) -> list[dict[str, Any]]:
+@pytest.fixture(scope="session")
+def preference_alone(laboratory) -> dict[str, Any]:
+    """What one rank found that learned preferences."""
+    return run_ranks(beside(laboratory), world_size=1, program=PREFERENCE_PROGRAM)[0]
+
+
+@pytest.fixture(scope="session")
+def preference_pair(laboratory) -> list[dict[str, Any]]:
+    """What each of two ranks found that learned preferences."""
+    return run_ranks(beside(laboratory), world_size=2, program=PREFERENCE_PROGRAM)
+
+
+def beside(laboratory: Path) -> Path:
+    directory = laboratory / "preference"
+    directory.mkdir(exist_ok=True)
+    return directory
+
+
+def run_ranks(directory: Path, world_size: int, program: Path = PROGRAM) -> list[dict[str, Any]]:
     processes = [
         subprocess.Popen(
-            [sys.executable, str(PROGRAM), str(rank), str(world_size), str(directory)],
+            [sys.executable, str(program), str(rank), str(world_size), str(directory)],
             env={**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

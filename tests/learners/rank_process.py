@@ -25,7 +25,30 @@ from understand_r1_zero.types import Trajectory
 
 HOST = "127.0.0.1"
 VOCABULARY = 64
-PARTS = ("algorithm", "optim", "lora", "model", "run", "sampling")
+WITHOUT_SIGNAL = 2
+"""The group whose rewards are equal."""
+PARTS = ("algorithm", "policy", "optim", "lora", "model", "run", "sampling")
+
+
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "gspo": {
+        "policy_loss": "gspo",
+        "critic_type": "rloo",
+        "cliprange": 0.01,
+        "cliprange_high": 0.02,
+        "is_level": "sequence",
+        "beta": 0.1,
+        "kl_estimator": "k3_is",
+    },
+    "cispo": {
+        "policy_loss": "cispo",
+        "critic_type": "reinforce_pp",
+        "kl_penalty_coef": 0.05,
+        "is_mode": "mask",
+        "ent_coef": 0.01,
+    },
+}
+"""Between them they use most of what no other experiment does."""
 
 
 class Lab:
@@ -86,7 +109,7 @@ def make_args(directory: Path, **flags: Any) -> Args:
 
 
 def make_trajectories(seed: int) -> list[Trajectory]:
-    """Six groups of four ragged responses; one group has no advantage, one response is masked."""
+    """Six groups of four ragged responses; the rewards of one group are equal, one response is masked."""
     rng = np.random.default_rng(seed)
     trajectories = []
     for group in range(6):
@@ -98,7 +121,8 @@ def make_trajectories(seed: int) -> list[Trajectory]:
                     prompt_token_ids=prompt,
                     response_token_ids=rng.integers(0, VOCABULARY, length).astype(np.int32),
                     sampler_logprobs=rng.normal(-4, 0.5, length).astype(np.float32),
-                    advantage=0.0 if group == 2 else float(rng.normal()),
+                    reward=0.5 if group == WITHOUT_SIGNAL else float(rng.normal()),
+                    group=group,
                     is_masked=(group, member) == (4, 1),
                 )
             )
@@ -187,6 +211,35 @@ def many_steps(lab: Lab) -> dict[str, Any]:
     )
 
 
+def objectives(lab: Lab) -> dict[str, Any]:
+    """Other losses, in two optimizer steps; all rows in one micro-batch, or each in one of its own."""
+    batches = [make_trajectories(0)]
+    found = {}
+    for name, flags in OBJECTIVES.items():
+        for split, max_tokens in (("one", 16384), ("many", 1)):
+            limits = {"max_tokens_per_micro_batch": max_tokens, "train_batch_size": 12}
+            found[name, split] = lab.run(batches, **limits, **flags)
+    return found
+
+
+def refreshed(lab: Lab) -> dict[str, Any]:
+    """The reference follows the policy after every second step; resumed where it lags by one."""
+    flags: dict[str, Any] = {"beta": 0.1, "ref_refresh_steps": 2, "ref_offload": True}
+    batches = [make_trajectories(seed) for seed in range(5)]
+    straight = updates(learner := lab.learner(**flags), batches[:3])
+    directory = lab.directory / f"refreshed_{lab.world_size}"
+    directory.mkdir(exist_ok=True)
+    learner.save(str(directory))
+    resumed = lab.learner(**flags)
+    resumed.load(str(directory))
+    return {
+        "first": straight,
+        "straight": updates(learner, batches[3:], first_step=3),
+        "resumed": updates(resumed, batches[3:], first_step=3),
+        "stage 3": lab.run(batches, zero_stage=3, **flags),
+    }
+
+
 def orders(lab: Lab) -> dict[str, Any]:
     """Optimizer steps over parts of a batch, whose order depends on the seed and the step."""
     batch, flags = make_trajectories(0), {"train_batch_size": 8}
@@ -238,7 +291,7 @@ def masked(lab: Lab) -> dict[str, Any]:
     batch = make_trajectories(0)
     garbage = [
         dataclasses.replace(t, response_token_ids=np.zeros_like(t.response_token_ids))
-        if t.is_masked or t.advantage == 0
+        if t.is_masked or t.group == WITHOUT_SIGNAL
         else t
         for t in batch
     ]
@@ -266,6 +319,7 @@ def plain(lab: Lab) -> dict[str, float]:
     model = AutoModelForCausalLM.from_pretrained(lab.directory / "model", dtype=torch.float32)
     batch, loss = make_trajectories(0), torch.zeros(())
     for t in batch:
+        advantage = t.reward - np.mean([other.reward for other in batch if other.group == t.group])
         prompt, response = (
             torch.from_numpy(ids).long() for ids in (t.prompt_token_ids, t.response_token_ids)
         )
@@ -275,7 +329,7 @@ def plain(lab: Lab) -> dict[str, float]:
             ratio = (logprob - logprob.detach()).exp()
             tis = min(math.exp(logprob.item() - sampled), 2.0)
             if not t.is_masked:
-                loss = loss - t.advantage * ratio * tis / 12 / len(batch)
+                loss = loss - advantage * ratio * tis / 12 / len(batch)
     loss.backward()
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     return {"loss": loss.item(), "grad_norm": float(torch.nn.utils.get_total_norm(gradients))}
@@ -322,6 +376,8 @@ ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (
     packing,
     adapters,
     many_steps,
+    objectives,
+    refreshed,
     resume,
 )
 

@@ -19,7 +19,7 @@ def make_batch(groups: list[tuple[int, list[int]]], seed: int = 0) -> Batch:
         for length in response_lengths:
             tokens = rng.integers(1, 1000, length).astype(np.int32)
             logprobs = rng.normal(size=length).astype(np.float32)
-            trajectories.append(Trajectory(prompt, tokens, logprobs, float(rng.normal())))
+            trajectories.append(Trajectory(prompt, tokens, logprobs, float(rng.normal()), 0))
     order = rng.permutation(len(trajectories))
     return Batch.of([trajectories[i] for i in order])
 
@@ -57,7 +57,7 @@ def test_a_plan_holds_every_response_once_within_its_limits(groups, limits, num_
             assert sum(len(row.responses) for row in filled) <= limits.max_responses
     for row in rows:
         for block in row.blocks:
-            assert len({int(batch.groups[i]) for i in block.responses}) == 1
+            assert len({int(batch.prompts[i]) for i in block.responses}) == 1
         if len(row.responses) > 1:
             assert row.num_tokens <= limits.max_tokens
             assert len(row.responses) <= limits.max_responses

@@ -65,7 +65,7 @@ PIECES = [VOCABULARY * TOKENS, VOCABULARY * 4, VOCABULARY, 1]
 @pytest.mark.parametrize("entropy_weight", [0.0, 0.3])
 def test_a_head_in_pieces_equals_a_loop(max_logits, has_bias, temperature, entropy_weight):
     head, hidden, targets = make(has_bias)
-    scorer = TokenHead(head, temperature, max_logits, has_entropy_gradient=entropy_weight > 0)
+    scorer = TokenHead(head, temperature, max_logits, trains_entropy=entropy_weight > 0)
     found, expected = scorer(hidden, targets), by_the_token(head, hidden, targets, temperature)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one.double(), other, atol=1e-5, rtol=1e-5)
@@ -80,7 +80,7 @@ def test_a_head_in_pieces_equals_a_loop(max_logits, has_bias, temperature, entro
 @pytest.mark.parametrize("max_logits", PIECES)
 def test_gradients_of_finite_differences(max_logits):
     head, hidden, targets = make(has_bias=True)
-    scorer = TokenHead(head, 0.6, max_logits, has_entropy_gradient=True)
+    scorer = TokenHead(head, 0.6, max_logits, trains_entropy=True)
     inputs = [hidden, *head.parameters()]
     found = gradients(head, hidden, *scorer(hidden, targets), 0.3)
     step, weights = 1e-2, torch.linspace(-1, 1, TOKENS)
@@ -104,7 +104,7 @@ def test_entropies_have_no_gradient_unless_asked_for():
     head, hidden, targets = make()
     logprobs, entropies = TokenHead(head, 1.0)(hidden, targets)
     assert logprobs.requires_grad and not entropies.requires_grad
-    _, entropies = TokenHead(head, 1.0, has_entropy_gradient=True)(hidden, targets)
+    _, entropies = TokenHead(head, 1.0, trains_entropy=True)(hidden, targets)
     expected = by_the_token(head, hidden, targets, 1.0)[1]
     found, other = (torch.autograd.grad(e.sum(), [hidden])[0] for e in (entropies, expected))
     torch.testing.assert_close(found, other, atol=1e-5, rtol=1e-5)
@@ -113,7 +113,7 @@ def test_entropies_have_no_gradient_unless_asked_for():
 @pytest.mark.parametrize("max_logits", PIECES)
 def test_bf16_weights_have_float32_logits(max_logits):
     head, hidden, targets = make(has_bias=True, dtype=torch.bfloat16)
-    found = TokenHead(head, 0.6, max_logits, has_entropy_gradient=True)(hidden, targets)
+    found = TokenHead(head, 0.6, max_logits, trains_entropy=True)(hidden, targets)
     expected = by_the_token(head, hidden, targets, 0.6)
     for one, other in zip(found, expected, strict=True):
         assert one.dtype == torch.float32

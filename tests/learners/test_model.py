@@ -58,7 +58,7 @@ def batch() -> Batch:
         prompt = rng.integers(0, 64, prompt_length)
         for length in (5, 1, 9, 2):
             tokens = rng.integers(0, 64, length)
-            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0))
+            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0, 0))
     return Batch.of(trajectories)
 
 
@@ -190,3 +190,19 @@ def test_how_a_model_packs(model):
         bare = types.SimpleNamespace(config=config)
         assert packing_of(bare) == packing
         assert can_share_prompts(bare) == (packing == "masked")
+
+
+@pytest.mark.parametrize("max_logits", [0, 64 * 3])
+def test_entropies_have_a_gradient_only_where_they_are_trained(model, batch, max_logits):
+    """That of the whole model's entropies, also in pieces that are computed again."""
+    limits = Limits(10_000, 100, APART)
+    _, plain = score(model, batch, limits, temperature=0.7, max_logits=max_logits)
+    assert gradient(model, plain).abs().max() == 0
+    _, found = score(
+        model, batch, limits, temperature=0.7, max_logits=max_logits, trains_entropy=True
+    )
+    _, expected = score_one_by_one(model, batch, 0.7)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        gradient(model, found), gradient(model, expected), rtol=1e-3, atol=1e-4
+    )

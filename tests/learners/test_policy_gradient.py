@@ -14,18 +14,20 @@ STAGES = (0, 1, 2, 3)
 LEARNING_RATE = 1e-2
 
 
-def assert_same_learning(found: dict[str, Any], expected: dict[str, Any]) -> None:
+def assert_same_learning(
+    found: dict[str, Any], expected: dict[str, Any], *, outliers: float = 0.0
+) -> None:
     """Weights, metrics and log-probs agree but for rounding.
 
     Where a gradient is all but zero, Adam turns its rounding into a step of up to the learning rate:
-    a few weights may be further off than the mean.
+    a few weights may be further off than the mean, and the share `outliers` of them by any step.
     """
     for one, other in zip(found["metrics"], expected["metrics"], strict=True):
         assert one == pytest.approx(other, rel=2e-3, abs=1e-4)
     for name, weight in expected["weights"].items():
         difference = np.abs(found["weights"][name] - weight)
         assert difference.mean() < 1e-3 * LEARNING_RATE, name
-        assert difference.max() < 0.05 * LEARNING_RATE, name
+        assert (difference >= 0.05 * LEARNING_RATE).mean() <= outliers, name
     for one, other in zip(found["old_logprobs"], expected["old_logprobs"], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
 
@@ -52,6 +54,30 @@ def test_two_ranks_learn_what_one_learns(alone, pair, stage):
 
 def test_two_ranks_learn_what_one_learns_over_many_steps(alone, pair):
     assert_same_learning(pair[0]["many_steps"], alone["many_steps"])
+
+
+@pytest.mark.parametrize("name", ["gspo", "cispo"])
+def test_every_objective_is_the_same_however_it_is_split(alone, pair, name):
+    expected = alone["objectives"][name, "one"]
+    for found in (alone["objectives"][name, "many"], pair[0]["objectives"][name, "one"]):
+        assert_same_learning(found, expected, outliers=1e-3)
+    assert expected["metrics"][0]["train/pg_clipfrac"] > 0
+    assert expected["metrics"][0]["train/reg_loss"] != 0
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_a_reference_that_is_refreshed_is_the_policy_again_also_when_resumed(
+    alone, pair, num_ranks
+):
+    found = (alone if num_ranks == 1 else pair[0])["refreshed"]
+    divergences = [
+        step["train/kl3"] for part in ("first", "straight") for step in found[part]["metrics"]
+    ]
+    is_far = [divergence > 1e-4 for divergence in divergences]
+    assert is_far == [False, True, False, True, False]
+    assert found["resumed"]["metrics"] == found["straight"]["metrics"]
+    for step, divergence in zip(found["stage 3"]["metrics"], divergences, strict=True):
+        assert step["train/kl3"] == pytest.approx(divergence, rel=1e-2, abs=1e-5)
 
 
 def test_only_rank_0_gives_weights_but_both_report_the_same(pair):

@@ -1,4 +1,6 @@
-"""Groups to trajectories: order, advantages, and what is masked."""
+"""Groups to trajectories: order, groups, and what is masked."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,37 +26,37 @@ def group(*responses):
     return Group(0, problem, "prompt", np.arange(4, dtype=np.int32), responses, 0.0, 0.0)
 
 
-def test_advantages_are_taken_within_each_group_and_order_is_kept():
+def test_order_is_kept_and_groups_are_named_by_their_place():
     groups = [
-        group(response(1.0, Status.CORRECT), response(0.0, Status.INCORRECT, num_tokens=5)),
+        group(response(1.0, Status.CORRECT), response(0.25, Status.INCORRECT, num_tokens=5)),
         group(response(1.0, Status.CORRECT), response(1.0, Status.CORRECT)),
     ]
-    trajectories = to_trajectories(groups, AlgorithmArgs(critic_type="drgrpo"))
-    assert [t.advantage for t in trajectories] == [0.5, -0.5, 0.0, 0.0]
+    trajectories = to_trajectories(groups, AlgorithmArgs())
+    assert [(t.group, t.reward) for t in trajectories] == [(0, 1.0), (0, 0.25), (1, 1.0), (1, 1.0)]
     assert [len(t.response_token_ids) for t in trajectories] == [3, 5, 3, 3]
     assert not any(t.is_masked for t in trajectories)
 
 
-def test_unknown_verdicts_neither_teach_nor_shift_the_baseline():
-    trajectories = to_trajectories(
-        [
-            group(
-                response(1.0, Status.CORRECT),
-                response(0.0, Status.UNKNOWN),
-                response(0.0, Status.INCORRECT),
-            )
-        ],
-        AlgorithmArgs(critic_type="drgrpo"),
-    )
-    assert [t.advantage for t in trajectories] == [0.5, 0.0, -0.5]
-    assert [t.is_masked for t in trajectories] == [False, True, False]
+def test_unknown_verdicts_are_neither_known_nor_taught():
+    responses = response(1.0, Status.CORRECT), response(0.0, Status.UNKNOWN)
+    trajectories = to_trajectories([group(*responses)], AlgorithmArgs())
+    assert [(t.is_known, t.is_masked) for t in trajectories] == [(True, False), (False, True)]
 
 
 @pytest.mark.parametrize("ignore_no_eos", [True, False])
-def test_truncated_responses_are_masked_only_when_asked_and_count_in_the_baseline(ignore_no_eos):
+def test_truncated_responses_are_masked_only_when_asked_and_stay_known(ignore_no_eos):
     trajectories = to_trajectories(
         [group(response(1.0, Status.CORRECT), response(0.0, Status.TRUNCATED, is_truncated=True))],
-        AlgorithmArgs(critic_type="drgrpo", ignore_no_eos=ignore_no_eos),
+        AlgorithmArgs(ignore_no_eos=ignore_no_eos),
     )
-    assert [t.advantage for t in trajectories] == [0.5, -0.5]
+    assert [t.is_known for t in trajectories] == [True, True]
     assert [t.is_masked for t in trajectories] == [False, ignore_no_eos]
+
+
+def test_steps_and_the_greedy_response_come_along():
+    stepped = replace(response(1.0, Status.CORRECT), step_ends=(0, 2))
+    stepped = replace(stepped, verdict=replace(stepped.verdict, step_rewards=(0.5, -0.5)))
+    asked = replace(group(stepped), greedy=response(0.75, Status.CORRECT))
+    [trajectory] = to_trajectories([asked], AlgorithmArgs())
+    assert (trajectory.step_ends, trajectory.step_rewards) == ((0, 2), (0.5, -0.5))
+    assert trajectory.baseline_reward == 0.75

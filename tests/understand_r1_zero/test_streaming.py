@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from understand_r1_zero.args import Args, SamplingArgs
-from understand_r1_zero.collect import Collector, Position, request_seed
+from understand_r1_zero.args import Args, RunArgs, SamplingArgs
+from understand_r1_zero.args_policy import PolicyArgs
+from understand_r1_zero.collect import Collector, Position, has_equal_rewards, request_seed
 from understand_r1_zero.streaming import GroupStream, Interrupted, Request
-from understand_r1_zero.types import Problem, Sampling
+from understand_r1_zero.types import Problem, Sampling, Status, Verdict
 
 SAMPLING = Sampling(num_samples=2, temperature=1.0, top_p=1.0, top_k=-1, max_tokens=8)
 PROBLEMS = [Problem("test", row, f"{row} + 0", (str(row),)) for row in range(10)]
@@ -25,11 +26,14 @@ class Died(RuntimeError):
 class ThreadProcess:
     """An actor on threads; `dies_on` names the requests at whose arrival it dies, with all it runs."""
 
-    def __init__(self, name, *, delay_s=0.0, dies_on=(), version=lambda: 0):
+    def __init__(
+        self, name, *, delay_s=0.0, dies_on=(), version=lambda: 0, rewards=lambda index: (0.0, 1.0)
+    ):
         self.name = name
         self.delay_s = delay_s
         self.dies_on = set(dies_on)
         self.version = version
+        self.rewards = rewards
         self.asked = []
         self.served = []
         self._pool = ThreadPoolExecutor(4)
@@ -51,7 +55,9 @@ class ThreadProcess:
         version = self.version()
         time.sleep(self.delay_s)
         items = args[0] if method == "sample_batch" else [args]
-        groups = [group(index, problem, version) for index, problem, _ in items]
+        groups = [
+            group(index, problem, version, self.rewards(index)) for index, problem, _ in items
+        ]
         self.served += [group.index for group in groups]
         if not future.done():
             future.set_result(groups if method == "sample_batch" else groups[0])
@@ -60,10 +66,10 @@ class ThreadProcess:
         self._pool.shutdown(wait=False)
 
 
-def group(index, problem, version):
-    return SimpleNamespace(
-        index=index, problem=problem, responses=[SimpleNamespace(oldest_version=version)]
-    )
+def group(index, problem, version, rewards):
+    verdicts = [Verdict(reward, Status.INCORRECT) for reward in rewards]
+    responses = [SimpleNamespace(oldest_version=version, verdict=verdict) for verdict in verdicts]
+    return SimpleNamespace(index=index, problem=problem, responses=responses)
 
 
 def stream(processes, respawn=None, max_restarts=3, stop=None):
@@ -154,8 +160,12 @@ def test_together_gives_each_actor_one_fixed_share():
     assert (one.served, two.served) == ([0, 2, 4], [1, 3])
 
 
-def collector(groups, *, max_staleness=0, position=None):
-    args = Args(sampling=SamplingArgs(rollout_batch_size=4, max_staleness=max_staleness))
+def collector(groups, *, max_staleness=0, position=None, max_refills=0, deterministic=False):
+    args = Args(
+        run=RunArgs(deterministic=deterministic),
+        sampling=SamplingArgs(rollout_batch_size=4, max_staleness=max_staleness),
+        policy=PolicyArgs(filter_zero_variance=max_refills > 0, max_refills=max_refills),
+    )
     return Collector(args, groups, PROBLEMS, position or Position())
 
 
@@ -200,6 +210,78 @@ def test_what_was_in_flight_at_a_checkpoint_is_asked_first_after_a_resume():
     collector(stream([resumed]), max_staleness=1, position=before.position).collect(0)
     assert set(resumed.asked[:4]) == in_flight
     assert resumed.asked[4:] == [8, 9, 10, 11]
+
+
+def odd_are_equal(index):
+    return (0.5, 0.5) if index % 2 else (0.0, 1.0)
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_groups_of_equal_rewards_are_replaced_and_counted(deterministic):
+    actors = [ThreadProcess(name, rewards=odd_are_equal) for name in ("one", "two")]
+    collect = collector(stream(actors), max_refills=3, deterministic=deterministic)
+    assert [group.index for group in collect.collect(0)] == [0, 2, 4, 6]
+    assert collect.metrics()["actor/filtered_count"] == 3
+    assert [group.index for group in collect.collect(0)] == [8, 10, 12, 14]
+    metrics = collect.metrics()
+    assert (metrics["actor/filtered_count"], metrics["actor/unfiltered_count"]) == (4, 0)
+    assert (collect.position.next, collect.position.asked) == (15, [])
+
+
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_beyond_the_limit_groups_of_equal_rewards_are_kept(deterministic):
+    actors = [ThreadProcess(name, rewards=lambda index: (1.0, 1.0)) for name in ("one", "two")]
+    collect = collector(stream(actors), max_refills=2, deterministic=deterministic)
+    indices = [group.index for group in collect.collect(0)]
+    assert len(indices) == 4
+    assert not deterministic or indices == [8, 9, 10, 11]
+    metrics = collect.metrics()
+    assert (metrics["actor/filtered_count"], metrics["actor/unfiltered_count"]) == (8, 4)
+
+
+def test_filtering_loses_and_repeats_no_problem_when_stopped_and_resumed_with_staleness():
+    position, trained, asked = Position(), [], []
+    for _ in range(3):
+        process = ThreadProcess("actor", delay_s=0.001, rewards=odd_are_equal)
+        collect = collector(stream([process]), max_staleness=1, max_refills=3, position=position)
+        trained += [group.index for _ in range(2) for group in collect.collect(0)]
+        position = collect.position
+        asked.append(process.asked)
+    assert len(trained) == len(set(trained)) == 24
+    assert all(index % 2 == 0 for index in trained)
+    assert set(range(position.next)) == set(trained) | set(position.asked) | {
+        index for index in range(position.next) if index % 2
+    }
+    handled = [set(each) - set(position.asked) for each in asked]
+    again = (handled[0] & handled[1]) | (handled[1] & handled[2])
+    assert len(again) <= 8  # what was in flight at the two stops, and nothing else
+
+
+def test_a_batch_that_is_stopped_while_it_filters_is_asked_again_as_a_whole():
+    stop = threading.Event()
+    process = ThreadProcess("actor", delay_s=0.01, rewards=lambda index: (1.0, 1.0))
+    collect = collector(stream([process], stop=stop), max_refills=10_000)
+    threading.Timer(0.2, stop.set).start()
+    with pytest.raises(Interrupted):
+        collect.collect(0)
+    position = Position(collect.position.next, list(collect.position.asked))
+    assert len(position.asked) > 4
+    assert sorted(position.asked) == list(range(position.next))
+    # Fewer are needed now: those not asked again must not be forgotten either.
+    resumed = collector(stream([ThreadProcess("actor")]), position=position)
+    assert [group.index for group in resumed.collect(0)] == [0, 1, 2, 3]
+    assert sorted(position.asked) == list(range(4, position.next))
+
+
+def test_rewards_of_steps_tell_groups_apart_and_unknown_verdicts_do_not():
+    def graded(*verdicts):
+        return SimpleNamespace(responses=[SimpleNamespace(verdict=v) for v in verdicts])
+
+    right, unknown = Verdict(1.0, Status.CORRECT), Verdict(0.0, Status.UNKNOWN)
+    stepped = Verdict(1.0, Status.CORRECT, step_rewards=(0.5,))
+    assert has_equal_rewards(graded(right, right, unknown))
+    assert has_equal_rewards(graded(unknown))
+    assert not has_equal_rewards(graded(right, stepped))
 
 
 def test_seeds_differ_between_requests_and_repeat_between_runs():

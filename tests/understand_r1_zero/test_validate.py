@@ -44,7 +44,7 @@ Refusal = Callable[..., str]
             ["--num_samples", "--critic_type grpo", "got 1"],
         ),
         ("--lora_rank -1", ["--lora_rank must be at least 0, got -1"]),
-        ("--lora_rank 8 --lora_alpha 0", ["--lora_alpha must be above 0", "got 0.0"]),
+        ("--lora_alpha 0", ["--lora_alpha must be above 0", "got 0.0"]),
         ("--temperature 0", ["--temperature must be above 0, got 0.0"]),
         ("--eval_n 4", ["--eval_n must be 1 with --eval_temperature 0, got 4"]),
         (
@@ -71,6 +71,53 @@ Refusal = Callable[..., str]
             "--audit_grader --oracle mine:Oracle",
             ["--audit_grader", "--oracle math", "mine:Oracle"],
         ),
+        ("--cliprange 1.5", ["--cliprange must be at most 1, got 1.5"]),
+        ("--cliprange_high -0.1", ["--cliprange_high must be at least 0, got -0.1"]),
+        ("--dual_clip 0.5", ["--dual_clip must be above 1, or 0 for off, got 0.5"]),
+        ("--dual_clip 3 --policy_loss cispo", ["--dual_clip 3.0", "--policy_loss ppo or gspo"]),
+        (
+            "--policy_loss reinforce --cliprange_high 0.3",
+            ["--cliprange_high 0.3", "--policy_loss that clips"],
+        ),
+        ("--kl_estimator k2", ["--kl_estimator k2", "--beta above 0"]),
+        ("--ref_refresh_steps 5", ["--ref_refresh_steps 5", "--beta or --kl_penalty_coef above 0"]),
+        ("--is_level sequence --tis_c 0", ["--is_level sequence", "--tis_c above 0"]),
+        ("--is_mode mask --tis_c 0", ["--is_mode mask", "--tis_c above 0"]),
+        (
+            "--filter_zero_variance --num_samples 1 --critic_type reinforce",
+            ["--filter_zero_variance", "--num_samples 2"],
+        ),
+        ("--max_refills 0", ["--max_refills must be at least 1, got 0"]),
+        ("--ent_coef nan", ["--ent_coef must be at least 0, got nan"]),
+        ("--reward_scale inf", ["--reward_scale must be a finite number, got inf"]),
+        ("--gamma 1.5", ["--gamma must be above 0 and at most 1, got 1.5"]),
+        ("--critic_type rloo --num_samples 1", ["--num_samples", "--critic_type rloo"]),
+        ("--preference_beta 0", ["--preference_beta must be a finite number above 0, got 0.0"]),
+        ("--sft_weight -1", ["--sft_weight must be a finite number of at least 0, got -1.0"]),
+        ("--len_reg_alpha inf", ["--len_reg_alpha must be a finite number", "got inf"]),
+        (
+            "--preference_loss cdpo --label_smoothing 0.5",
+            ["--label_smoothing must be at least 0 and below 0.5, got 0.5"],
+        ),
+        ("--max_pairs_per_group 0", ["--max_pairs_per_group must be at least 1, got 0"]),
+        (
+            "--label_smoothing 0.2",
+            ["--label_smoothing 0.2 changes nothing", "dpo", "cdpo or robust_dpo"],
+        ),
+        (
+            "--preference_loss simpo --len_reg_alpha 0.1",
+            ["--len_reg_alpha 0.1 changes nothing with --preference_loss simpo"],
+        ),
+        (
+            "--preference_loss dpo --soft_labels margin",
+            ["--soft_labels margin changes nothing", "cdpo or robust_dpo"],
+        ),
+        ("--pair_weights visits", ["--pair_weights visits needs --preference_data", "margin"]),
+        ("--precompute_ref_logprobs", ["--precompute_ref_logprobs needs --preference_data"]),
+        (
+            "--precompute_ref_logprobs --preference_loss simpo --preference_data pairs.jsonl",
+            ["--precompute_ref_logprobs changes nothing", "simpo, which has no reference"],
+        ),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
     ],
 )
@@ -84,6 +131,27 @@ def test_any_finite_rewards_are_allowed():
     odd = "--correct_reward -1 --incorrect_reward 2 --format_reward -3 --non_stop_fixed_reward 9"
     args = parse([*odd.split(), "--overlong_buffer_tokens", "63", "--overlong_penalty", "0"])
     assert args.reward == RewardArgs(-1.0, 2.0, -3.0, 9.0, 63, 0.0)
+
+
+@pytest.mark.parametrize("critic_type", ["reinforce", "reinforce_pp", "remax"])
+def test_a_group_of_one_is_enough_where_the_baseline_is_not_the_groups(critic_type: str):
+    args = parse(["--critic_type", critic_type, "--num_samples", "1"])
+    assert args.responses_per_step == 64
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--preference_loss cdpo --label_smoothing 0.2 --len_reg_alpha 0.1",
+        "--preference_loss robust_dpo --soft_labels visits --preference_data pairs.jsonl",
+        "--preference_loss dpop --dpo_positive_lambda 5 --sft_weight 0.2",
+        "--preference_loss simpo --gamma_beta_ratio 0.3 --preference_beta 2.5 --label_smoothing 0",
+        "--precompute_ref_logprobs --preference_data pairs.jsonl --pair_weights visits",
+        "--pairs correct_incorrect --max_pairs_per_group 1 --pair_weights margin",
+    ],
+)
+def test_preference_flags_that_go_together(argv: str):
+    parse(argv.split())
 
 
 def test_all_refusals_come_at_once(refusal: Refusal):

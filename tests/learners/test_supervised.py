@@ -1,0 +1,139 @@
+"""Supervised and value objectives on the real engine: `supervised_process.py` runs them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoModelForCausalLM, AutoModelForTokenClassification
+
+from tests.learners.conftest import run_ranks
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+LEARNING_RATE = 1e-2
+PROGRAM = Path(__file__).with_name("supervised_process.py")
+OBJECTIVES = ("sft", "mse", "bce", "ranking", "joint")
+STAGES = (0, 1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def workshop(laboratory, tmp_path_factory) -> Path:
+    """A directory of these experiments' own, with the laboratory's model."""
+    directory = tmp_path_factory.mktemp("workshop")
+    (directory / "model").symlink_to(laboratory / "model")
+    return directory
+
+
+@pytest.fixture(scope="module")
+def alone(workshop) -> dict[str, Any]:
+    return run_ranks(workshop, 1, PROGRAM)[0]
+
+
+@pytest.fixture(scope="module")
+def pair(workshop) -> list[dict[str, Any]]:
+    return run_ranks(workshop, 2, PROGRAM)
+
+
+def assert_same_learning(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """All agree but for rounding, which Adam can turn into a part of a step where a gradient is nearly 0."""
+    for part in ("before", "after"):
+        assert found[part] == pytest.approx(expected[part], rel=2e-3, abs=1e-4)
+    for one, other in zip(found["metrics"], expected["metrics"], strict=True):
+        assert one == pytest.approx(other, rel=2e-3, abs=1e-4)
+    for name, parameter in expected["parameters"].items():
+        difference = np.abs(found["parameters"][name] - parameter)
+        assert difference.mean() < 1e-3 * LEARNING_RATE, name
+        assert difference.max() < 0.05 * LEARNING_RATE, name
+
+
+@pytest.mark.parametrize("aggregation", ["token", "sequence"])
+@pytest.mark.parametrize("on_prompt", [False, True])
+def test_a_supervised_step_equals_a_plain_loop_over_tokens(alone, aggregation, on_prompt):
+    metrics, plain = alone["aggregations"][aggregation, on_prompt]
+    assert metrics["train/sft_loss"] == pytest.approx(plain["loss"], rel=1e-4)
+    assert metrics["train/policy_grad_norm"] == pytest.approx(plain["norm"], rel=1e-4)
+    assert metrics["train/sft_tokens"] == plain["tokens"]
+    assert np.log(metrics["train/sft_perplexity"]) == pytest.approx(plain["nll"], rel=1e-4)
+
+
+def test_the_aggregations_differ(alone):
+    losses = {metrics["train/sft_loss"] for metrics, _ in alone["aggregations"].values()}
+    assert len(losses) == 4
+
+
+@pytest.mark.parametrize("name", OBJECTIVES[1:])
+def test_a_value_step_equals_whole_sequences_one_by_one(alone, name):
+    metrics, plain = alone["plain_values"][name]
+    assert metrics["train/policy_grad_norm"] == pytest.approx(plain["norm"], rel=1e-4)
+    expected = plain["value"] if name == "joint" else plain["loss"]
+    assert metrics["train/value_loss"] == pytest.approx(expected, rel=1e-4)
+    if name == "joint":
+        assert metrics["train/sft_loss"] == pytest.approx(plain["policy"], rel=1e-4)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("split", ["many", "two"])
+def test_how_the_batch_is_split_changes_nothing(alone, name, split):
+    assert_same_learning(alone["splits"][f"{name} {split}"], alone["splits"][f"{name} one"])
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("stage", STAGES)
+def test_zero_stages_and_ranks_learn_the_same(alone, pair, name, stage):
+    expected = alone["stages"][f"{name} 2"]
+    assert_same_learning(alone["stages"][f"{name} {stage}"], expected)
+    for found in pair:
+        assert_same_learning(found["stages"][f"{name} {stage}"], expected)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_held_out_loss_of_what_is_learnt_falls(alone, name):
+    run = alone["stages"][f"{name} 2"]
+    key = "eval/sft_loss" if name == "sft" else "eval/value_loss"
+    assert run["after"][key] < run["before"][key]
+
+
+@pytest.mark.parametrize("name", ["mse", "bce", "ranking"])
+def test_a_value_head_tells_right_from_wrong(alone, name):
+    before, after = alone["separation"][name]
+    assert 0.35 < before["eval/value_auc"] < 0.65
+    assert after["eval/value_auc"] > 0.8
+
+
+def test_supervised_tuning_of_the_tiny_model_lowers_held_out_loss(alone):
+    before, after = alone["demonstrations"]
+    assert after["eval/sft_loss"] < 0.8 * before["eval/sft_loss"]
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2])
+@pytest.mark.parametrize("name", ["bce", "joint"])
+def test_a_saved_value_model_goes_on_as_it_was(alone, pair, num_ranks, name):
+    straight, resumed = (alone if num_ranks == 1 else pair[0])["saved"][name]
+    assert resumed == pytest.approx(straight, rel=1e-5)
+
+
+def test_a_value_model_alone_is_saved_as_one(alone, workshop):
+    directory = workshop / "saved_bce_1"
+    config = json.loads((directory / "config.json").read_text())
+    assert config["architectures"] == ["Qwen2ForTokenClassification"]
+    assert config["value_activation"] == "sigmoid"
+    _, loading = AutoModelForTokenClassification.from_pretrained(
+        directory, output_loading_info=True
+    )
+    assert not loading["missing_keys"]
+    assert not loading["unexpected_keys"]
+
+
+def test_a_policy_with_a_value_head_is_saved_as_both(alone, workshop):
+    directory = workshop / "saved_joint_1"
+    policy, loading = AutoModelForCausalLM.from_pretrained(directory, output_loading_info=True)
+    assert not loading["unexpected_keys"]
+    value_directory = directory / "value_model"
+    assert (value_directory / "tokenizer.json").exists()
+    value_model = AutoModelForTokenClassification.from_pretrained(value_directory)
+    for name, parameter in policy.base_model.named_parameters():
+        assert np.array_equal(
+            parameter.detach(), value_model.base_model.get_parameter(name).detach()
+        )

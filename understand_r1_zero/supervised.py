@@ -1,0 +1,133 @@
+"""Examples of supervised fine-tuning: rows of any source, as the token ids that are trained on.
+
+**Columns.** The first of these that a table has is read; `--input_key` and `--output_key`, where
+given, name the columns of a problem and its response and come before all others.
+
+| columns | prompt | completion |
+|---|---|---|
+| `messages` | chat template, up to each assistant turn | every assistant turn |
+| `prompt`, `completion` | as it is given (or two lists of messages: as above) | as it is given |
+| `query`, `response` | `--prompt_template` of the query | the response |
+| `problem`, `solution` | `--prompt_template` of the problem | the solution |
+| `problem`, `answer` | `--prompt_template` of the problem | the answer |
+
+How texts become token ids is told in `encoding.py`.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from understand_r1_zero.args import Args, DataArgs
+from understand_r1_zero.data import describe_faults, require_column
+from understand_r1_zero.encoding import (
+    MESSAGES,
+    Encoder,
+    RowFault,
+    SupervisedExample,
+    cell_of,
+    load_encoder,
+    text_of,
+)
+from understand_r1_zero.sources import open_training
+from understand_r1_zero.tables import Table
+
+PAIR = ("prompt", "completion")
+PROBLEM_PAIRS = (("query", "response"), ("problem", "solution"), ("problem", "answer"))
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What was read, and how many examples were longer than `--sft_max_length`."""
+
+    examples: list[SupervisedExample]
+    num_long: int
+
+
+def load_examples(args: Args) -> Examples:
+    """The examples of `--sft_data`, in its order.
+
+    Raises:
+        ValueError: the source cannot be read, has none of the columns, or has rows at fault.
+    """
+    supervised = args.supervised
+    if not supervised.sft_data:
+        raise ValueError("--sft_data must be given: a file of examples, see --help")
+    _, table = open_training(supervised.sft_data, supervised.sft_split, "--sft_split")
+    found = read_rows(table, row_reader(table, args.data, load_encoder(args)))
+    longest = supervised.sft_max_length
+    kept = [each for each in found if not longest or each.num_tokens <= longest]
+    if not kept:
+        raise ValueError(
+            f"--sft_max_length must be at least {min(each.num_tokens for each in found)} tokens, "
+            f"the shortest of {len(found)} examples, got {longest}; raise it"
+        )
+    return Examples(kept, len(found) - len(kept))
+
+
+def read_rows(table: Table, read: Callable[[Any], Any]) -> list[Any]:
+    """`read` of every row; one error names those for which it raises `RowFault`."""
+    found: list[Any] = []
+    faults: list[tuple[int, str]] = []
+    for number, row in enumerate(table.rows):
+        try:
+            found.append(read(row))
+        except RowFault as fault:
+            faults.append((number, str(fault)))
+    if faults:
+        described = describe_faults(table.place, faults, len(found) + len(faults))
+        raise ValueError(f"{described}; mend or remove them")
+    if not found:
+        raise ValueError(f"{table.place} has no rows")
+    return found
+
+
+def row_reader(
+    table: Table, data: DataArgs, encoder: Encoder
+) -> Callable[[Any], SupervisedExample]:
+    """How a row of this table becomes an example, by its columns.
+
+    Raises:
+        ValueError: the table has none of the columns this module reads.
+    """
+    given = (data.input_key, data.output_key)
+    if given != (DataArgs().input_key, DataArgs().output_key):
+        for flag, key in zip(("--input_key", "--output_key"), given, strict=True):
+            require_column(table, key, flag)
+        return _problem_reader(given, encoder)
+    if MESSAGES in table.columns:
+        return lambda row: encoder.chat(cell_of(row, MESSAGES))
+    if set(PAIR) <= set(table.columns):
+        return lambda row: encoder.pair(*(cell_of(row, key) for key in PAIR))
+    keys = table.keys or next((p for p in PROBLEM_PAIRS if set(p) <= set(table.columns)), None)
+    if keys is None:
+        known = ", ".join(" + ".join(pair) for pair in (PAIR, *PROBLEM_PAIRS))
+        raise ValueError(
+            f"{table.place} has the columns {', '.join(table.columns) or '(none)'}, and none of "
+            f"{MESSAGES}, {known}; name yours with --input_key and --output_key"
+        )
+    return _problem_reader(keys, encoder)
+
+
+def _problem_reader(keys: tuple[str, str], encoder: Encoder) -> Callable[[Any], SupervisedExample]:
+    return lambda row: encoder.problem(*(text_of(row, key) for key in keys))
+
+
+def hold_out(
+    examples: Iterable[SupervisedExample], share: float, seed: int
+) -> tuple[list[SupervisedExample], list[SupervisedExample]]:
+    """Examples to train on, and `share` of them, drawn by `seed`, that are held out; order is kept.
+
+    Examples with the same prompt go the same way, so that nothing held out was half seen.
+    """
+    examples = list(examples)
+    prompts = [each.prompt_token_ids.tobytes() for each in examples]
+    distinct = list(dict.fromkeys(prompts))
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    held_out = {distinct[i] for i in order[: round(share * len(distinct))]}
+    kept: tuple[list[SupervisedExample], list[SupervisedExample]] = ([], [])
+    for example, prompt in zip(examples, prompts, strict=True):
+        kept[prompt in held_out].append(example)
+    return kept

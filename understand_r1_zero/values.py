@@ -1,0 +1,71 @@
+"""Values of step ends: how a head's output is read, and how well values tell right from wrong.
+
+A value model is a token-classification checkpoint with one label. Engines give the bare output of its
+linear layer at every token (vLLM: `PoolerConfig(use_activation=False)`); **whoever reads a value applies the
+activation**, which `config.json` names under `value_activation`.
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from understand_r1_zero.args_supervised import ValueArgs
+
+CONFIG_KEY = "value_activation"
+
+
+def _sigmoid(outputs: np.ndarray) -> np.ndarray:
+    return 0.5 * (1.0 + np.tanh(0.5 * outputs))
+
+
+ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda outputs: outputs,
+    "tanh": np.tanh,
+    "sigmoid": _sigmoid,
+}
+"""The head's bare outputs -> values, both (S,): any number, [-1, 1], a probability."""
+
+
+def activation_name(value: ValueArgs) -> str:
+    """The name of the activation that a value model of these flags is read by.
+
+    `--value_loss bce` trains the output as the logit of a probability.
+    """
+    if value.value_head == "tanh":
+        return "tanh"
+    return "sigmoid" if value.value_loss == "bce" else "none"
+
+
+def activation_of(directory: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """The activation of a value model, by its `config.json`; another project's has none.
+
+    Raises:
+        ValueError: an activation that is not known here.
+    """
+    config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    name = config.get(CONFIG_KEY, "none")
+    if name not in ACTIVATIONS:
+        raise ValueError(
+            f"{directory}: {CONFIG_KEY} must be one of {', '.join(ACTIVATIONS)}, got {name!r}; "
+            "mend config.json"
+        )
+    return ACTIVATIONS[name]
+
+
+def area_under_roc(values: np.ndarray, is_right: np.ndarray) -> float:
+    """How often a right step has a higher value than a wrong one; NaN unless there are both.
+
+    `P(v+ > v-) + P(v+ = v-) / 2` over all pairs, by the sum of ranks; values (S,), bool (S,).
+
+    Source: Mann and Whitney 1947; Hanley and McNeil 1982.
+    """
+    num_right = int(is_right.sum())
+    num_wrong = len(values) - num_right
+    if not num_right or not num_wrong:
+        return float("nan")
+    _, index, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks = np.cumsum(counts) - (counts - 1) / 2.0
+    surplus = ranks[index][is_right].sum() - num_right * (num_right + 1) / 2.0
+    return float(surplus / (num_right * num_wrong))
