@@ -7,17 +7,27 @@ the bundled tiny model on sums, on the CPU. The loop in `train` is the whole alg
 import os
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from actors.start import NCCL_SENDER, start_actors
+from learners.feed import (
+    Sampled,
+    Source,
+    Stored,
+    digest_of,
+    examples_of_groups,
+    stored_examples,
+)
 from learners.group import LearnerGroup
 from learners.publishers import publisher_for
 from learners.start import start_learners
 from understand_r1_zero import checkpoint, cli
 from understand_r1_zero.alarms import check_first_steps
 from understand_r1_zero.args import Args
+from understand_r1_zero.collect import Collector, Position
 from understand_r1_zero.evaluate import evaluate
 from understand_r1_zero.fleet import Fleet, Publisher
 from understand_r1_zero.interrupt import stop_on_signals
@@ -71,16 +81,20 @@ class Parts:
     publisher: Publisher
     recorder: Recorder
     schedule: Schedule
+    source_at: Callable[[Position], Source]
 
 
 def train(args: Args, run: RunDirectory) -> int:
     """Load the problems, start the processes, run the loop, tell what came of it."""
     size = model_size(args.model.pretrain)
-    problems = load_run_problems(args)
-    planned = plan(args, len(os.sched_getaffinity(0)), len(problems.training))
-    progress = Progress(problems=problems.digest())
+    stored = stored_examples(args)
+    problems = load_run_problems(args, is_asking=stored is None)
+    num_items = len(problems.training if stored is None else stored)
+    planned = plan(args, len(os.sched_getaffinity(0)), num_items)
+    digest = problems.digest() if stored is None else digest_of(stored)
+    progress = Progress(problems=digest)
     if args.run.resume:
-        progress = Progress.resume(Path(args.run.resume), problems.digest())
+        progress = Progress.resume(Path(args.run.resume), digest)
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_signals())
         recorder = stack.enter_context(Recorder(args, run, planned.num_steps, progress.step))
@@ -111,7 +125,14 @@ def train(args: Args, run: RunDirectory) -> int:
             write_atomic(run.config, cli.to_toml(args))
         publisher = publisher_for(args.cluster, planned, learners, NCCL_SENDER)
         schedule = Schedule(args, planned.num_steps)
-        parts = Parts(problems, fleet, learners, publisher, recorder, schedule)
+
+        def source_at(position: Position) -> Source:
+            if stored is None:
+                collector = Collector(args, fleet.groups, problems.training, position)
+                return Sampled(collector, examples_of_groups(args))
+            return Stored(stored, args.sampling.rollout_batch_size, args.run.seed, position)
+
+        parts = Parts(problems, fleet, learners, publisher, recorder, schedule, source_at)
         try:
             loop(args, run, parts, progress)
         except Interrupted:
@@ -140,7 +161,8 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
             fleet.sleep()
             update = learners.update(feed.examples, progress.step)
         metrics = feed.metrics | update | {"misc/pi_beta_version": float(progress.version)}
-        if progress.step < GATED_STEPS and feed.is_fresh:
+        is_gated = progress.step < GATED_STEPS and args.algorithm.algo == "ppo"
+        if is_gated and feed.is_fresh:
             check_first_steps(args.alarm, feed.groups, learners, token_decoder(args.model))
         progress.step += 1
         if schedule.publishes_at(progress.step):

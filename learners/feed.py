@@ -1,13 +1,22 @@
 """What each step of a run learns from: examples that actors sample, or that a file holds."""
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from learners.trajectories import to_trajectories
+from understand_r1_zero.args import Args
 from understand_r1_zero.collect import Collector, Position
 from understand_r1_zero.metrics import actor_metrics
+from understand_r1_zero.pairs import pairs_of_groups
+from understand_r1_zero.preference_data import load_pairs
 from understand_r1_zero.prompt_order import PromptOrder
+from understand_r1_zero.rejection import kept_examples
+from understand_r1_zero.supervised import load_examples
+from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group
+from understand_r1_zero.value_examples import load_value_examples
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,11 @@ class Feed:
     examples: Sequence[Any]
     groups: Sequence[Group]
     metrics: dict[str, float]
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether all of it was sampled by the policy that is trained on it."""
+        return self.metrics.get("actor/staleness_max") == 0
 
 
 ExamplesOf = Callable[[Sequence[Group]], tuple[Sequence[Any], dict[str, float]]]
@@ -69,3 +83,44 @@ class Stored:
             "misc/prompt_dataset_len": float(len(self._examples)),
         }
         return Feed([self._examples[row] for row in rows], (), metrics)
+
+
+def stored_examples(args: Args) -> list[Any] | None:
+    """The examples of the file that `--algo` learns from; None where actors sample them.
+
+    Raises ValueError for a file at fault.
+    """
+    match args.algorithm.algo:
+        case "sft":
+            return load_examples(args).examples
+        case "dpo" if args.preference.preference_data:
+            return load_pairs(args, load_tokenizer(args.model)).pairs
+        case "value":
+            return load_value_examples(args)
+    return None
+
+
+def examples_of_groups(args: Args) -> ExamplesOf:
+    """How `--algo` makes examples of what actors sample."""
+
+    def trajectories(groups: Sequence[Group]) -> tuple[Sequence[Any], dict[str, float]]:
+        return to_trajectories(groups, args.algorithm), {}
+
+    def pairs(groups: Sequence[Group]) -> tuple[Sequence[Any], dict[str, float]]:
+        drop_truncated = args.algorithm.ignore_no_eos
+        pairing = pairs_of_groups(groups, args.preference, drop_truncated=drop_truncated)
+        return pairing.pairs, pairing.metrics
+
+    def correct_responses(groups: Sequence[Group]) -> tuple[Sequence[Any], dict[str, float]]:
+        examples = kept_examples(groups, args.supervised)
+        return examples, {"actor/num_kept": float(len(examples))}
+
+    return {"ppo": trajectories, "dpo": pairs, "rft": correct_responses}[args.algorithm.algo]
+
+
+def digest_of(examples: Sequence[Any]) -> str:
+    """Of stored examples, in order: what a place among them refers to."""
+    digest = hashlib.blake2b(digest_size=16)
+    for example in examples:
+        digest.update(repr(example).encode())
+    return digest.hexdigest()

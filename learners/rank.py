@@ -13,9 +13,8 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from learners import rendezvous
-from learners.optimizer_steps import OptimizerSteps
+from learners.objectives import load_policy, objective_of
 from learners.outlet import Outlet
-from learners.policy import Policy
 from learners.policy_gradient import PolicyGradient
 from understand_r1_zero.args import Args
 from understand_r1_zero.carry import Files, pack, unpack
@@ -68,11 +67,8 @@ class LearnerRank:
             self._store = rendezvous.connect(host, port)
         rendezvous.join(self._store, self._rank, self._world_size, self._device)
         self._set_up_process()
-        self._policy = Policy(
-            self._args, num_optimizer_steps=self._num_optimizer_steps, device=self._device
-        )
-        self._steps = OptimizerSteps(self._policy, self._dump_directory)
-        self._objective = PolicyGradient(self._args, self._policy, self._steps)
+        self._policy = load_policy(self._args, self._num_optimizer_steps, self._device)
+        self._objective, self._steps = objective_of(self._args, self._policy, self._dump_directory)
         self.outlet = Outlet(self._policy)
         self._make_room()
 
@@ -95,10 +91,12 @@ class LearnerRank:
 
     def old_logprobs(self) -> list[np.ndarray]:
         """float32 (T,) of each trajectory of the last update, before it."""
+        assert isinstance(self._objective, PolicyGradient)
         return self._objective.old_logprobs
 
     def first_step_metrics(self) -> dict[str, float]:
         """Metrics of the first optimizer step of the last update: on-policy, its ratio is 1."""
+        assert isinstance(self._objective, PolicyGradient)
         return self._objective.first_step
 
     def save(self, directory: str) -> None:

@@ -75,6 +75,8 @@ class Supervised:
         Optimizer steps take `--train_batch_size` examples (0: all), in an order that follows from the
         seed and `step` alone.
         """
+        if not examples:
+            return {"train/sft_tokens": 0.0}
         batch = batch_of(examples, self._args.supervised.loss_on_prompt)
         is_trained = trained_tokens(examples, self._args.supervised.loss_on_prompt)
         size = self._args.optim.train_batch_size or len(examples)

@@ -197,6 +197,8 @@ class RewardArgs:
 class AlgorithmArgs:
     """Advantages and losses (learners/policy_gradient.py)."""
 
+    algo: Literal["ppo", "dpo", "sft", "rft", "value"] = "ppo"
+    """Policy gradient, preferences, supervised (--sft_data), the same on correct samples, or a value model (--value_data)."""
     critic_type: Literal[
         "drgrpo", "grpo", "rloo", "reinforce", "reinforce_pp", "reinforce_pp_baseline", "remax"
     ] = "drgrpo"

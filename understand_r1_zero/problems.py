@@ -33,7 +33,8 @@ class Problems:
     def lines(self) -> Iterator[str]:
         """What was loaded, for the console."""
         benchmarks = ", ".join(f"{name} {len(rows)}" for name, rows in self.benchmarks.items())
-        yield f"{len(self.training)} training problems; benchmarks: {benchmarks or 'none'}"
+        training = f"{len(self.training)} training problems; " if self.training else ""
+        yield f"{training}benchmarks: {benchmarks or 'none'}"
         if self.num_leaked:
             yield f"left out {self.num_leaked} training problems that are in a benchmark"
         if self.num_long:
@@ -57,13 +58,15 @@ def load_benchmarks_of(args: Args) -> dict[str, list[Problem]]:
     )
 
 
-def load_run_problems(args: Args) -> Problems:
-    """Load everything a training run asks.
+def load_run_problems(args: Args, *, is_asking: bool = True) -> Problems:
+    """Load everything a training run asks, the benchmarks alone unless `is_asking`.
 
     Raises ValueError for a source at fault, or when no training problem is left.
     """
     data = args.data
     benchmarks = load_benchmarks_of(args)
+    if not is_asking:
+        return Problems([], benchmarks, 0, 0)
     problems = load_problems(
         data.prompt_data, data.train_split, data.input_key, data.output_key, data.max_train
     )

@@ -52,7 +52,8 @@ class Schedule:
 
     def __init__(self, args: Args, num_steps: int) -> None:
         self.num_steps = num_steps
-        self._eval_steps = args.evaluation.eval_steps
+        has_policy = args.algorithm.algo != "value" or args.value.value_joint
+        self._eval_steps = args.evaluation.eval_steps if has_policy else -1
         self._sync_params_every = args.optim.sync_params_every
         self._save_steps = args.checkpoint.save_steps
         self._save_from = args.checkpoint.save_from

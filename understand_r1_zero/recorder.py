@@ -57,7 +57,8 @@ class Recorder:
 
     def step(self, step: int, groups: Sequence[Group], metrics: Mapping[str, float]) -> None:
         """Store and print a trained step, with a warning for each thing that looks wrong."""
-        self._run.write_samples(step, groups, self._grader.conventions)
+        if groups:
+            self._run.write_samples(step, groups, self._grader.conventions)
         self.row(step, metrics)
         self.console.step(step, metrics)
         for warning in self._alarms.check(step, metrics):

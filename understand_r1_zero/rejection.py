@@ -12,9 +12,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from understand_r1_zero.args_supervised import SupervisedArgs
+from understand_r1_zero.encoding import SupervisedExample
 from understand_r1_zero.equations import equations, holds
-from understand_r1_zero.types import Group, Status
+from understand_r1_zero.types import Group, Response, Status
 from understand_r1_zero.verdicts import GradedRow
 
 Key = Callable[[str], Hashable]
@@ -56,6 +59,26 @@ def attempts_of_completions(
         pairs = zip(graded.row.responses, graded.grades, strict=True)
         correct = tuple(text for text, grade in pairs if grade.status is Status.CORRECT)
         yield Attempts(problem_texts[graded.row.row], correct, len(graded.row.responses))
+
+
+def kept_examples(groups: Iterable[Group], supervised: SupervisedArgs) -> list[SupervisedExample]:
+    """The correct responses of each group that `select` would keep, by the tokens that were sampled."""
+    examples = []
+    key_of, limit = KEYS.get(supervised.rft_deduplicate), supervised.rft_max_per_problem
+    for group in sorted(groups, key=lambda group: group.index):
+        kept: dict[Hashable, Response] = {}
+        for response in group.responses:
+            key = key_of(response.text) if key_of else len(kept)
+            is_new = key is not None and key not in kept and not 0 < limit <= len(kept)
+            if is_new and response.verdict.status is Status.CORRECT:
+                kept[key] = response
+        examples += [
+            SupervisedExample(
+                group.prompt_token_ids, r.token_ids, np.ones(len(r.token_ids), dtype=bool)
+            )
+            for r in kept.values()
+        ]
+    return examples
 
 
 def by_text(response: str) -> Hashable:
