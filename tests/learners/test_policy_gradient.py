@@ -23,13 +23,20 @@ def assert_same_learning(
     a few weights may be further off than the mean, and the share `outliers` of them by any step.
     """
     for one, other in zip(found["metrics"], expected["metrics"], strict=True):
-        assert one == pytest.approx(other, rel=2e-3, abs=1e-4)
+        assert one == pytest.approx(other | _clipped(one, other, outliers), rel=2e-3, abs=1e-4)
     for name, weight in expected["weights"].items():
         difference = np.abs(found["weights"][name] - weight)
         assert difference.mean() < 1e-3 * LEARNING_RATE, name
         assert (difference >= 0.05 * LEARNING_RATE).mean() <= outliers, name
     for one, other in zip(found["old_logprobs"], expected["old_logprobs"], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+def _clipped(one: dict[str, float], other: dict[str, float], outliers: float) -> dict[str, float]:
+    """Where a few weights may be off, so may a ratio at a border be: one response's is clipped or not."""
+    name = "train/pg_clipfrac"
+    is_near = outliers > 0 and name in one and abs(one[name] - other[name]) < 0.06
+    return {name: one[name]} if is_near else {}
 
 
 def initial_weights(laboratory) -> dict[str, np.ndarray]:
