@@ -234,7 +234,11 @@ class Policy:
         scorer = self._scorer(self._model, trains_entropy=self._args.policy.ent_coef > 0)
         if not self._scoring.has_values:
             return scorer
-        head = value_head(self._model, self._args.model.pretrain, self._args.run.seed)
+        value, model = self._args.value, self._args.model
+        head = value_head(self._model, model.pretrain, self._args.run.seed)
+        # A ranking is blind to it: Adam would turn its rounding errors into steps.
+        is_bias_seen = value.value_loss != "ranking" or value.value_head == "tanh"
+        head.bias.requires_grad_(is_bias_seen)
         return TokenValues(scorer, head, has_logprobs=self._scoring.has_logprobs)
 
     @torch.no_grad()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from learners import rendezvous
 from learners.optimizer_steps import OptimizerSteps
@@ -218,6 +219,7 @@ ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, saved)
 def main(rank: int, world_size: int, directory: Path) -> None:
     """Run the experiments of this rank."""
     torch.set_num_threads(1)
+    disable_progress_bar()
     lab = Lab(rank, world_size, directory)
     chosen = ANY_RANKS + (ONE_RANK if world_size == 1 else ())
     found = {experiment.__name__: experiment(lab) for experiment in chosen}
