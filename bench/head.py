@@ -3,6 +3,7 @@
 `ours` computes them in pieces, `theirs` as one would write it: all logits, their log-softmax.
 """
 
+import ctypes
 import gc
 import os
 import sys
@@ -37,6 +38,8 @@ def _prepare() -> DoRound:
     def do_round() -> Round:
         head.weight.grad = hidden.grad = None
         gc.collect()
+        # What glibc keeps of the last round would hide as much of this one's.
+        ctypes.CDLL(None).malloc_trim(0)
         (MEMORY / "clear_refs").write_text(RESET_PEAK)
         before = _memory_bytes("VmRSS")
         started_s = time.perf_counter()

@@ -92,7 +92,8 @@ def _heads(scale: Scale) -> list[Result]:
 
 
 def _packing(scale: Scale) -> Result:
-    count = str(scale.sequences)
+    # A round takes half a minute.
+    count, rounds = str(scale.sequences), max(2, scale.rounds // 2)
     with (
         Side("bench.packing", ["ours", count]) as ours,
         Side("bench.packing", ["theirs", count]) as theirs,
@@ -100,11 +101,11 @@ def _packing(scale: Scale) -> Result:
         ours.wait_until_ready()
         theirs.wait_until_ready()
         _check_gradients(ours, theirs)
-        mine, others = take_turns(ours, theirs, scale.rounds, scale.warm_up)
-        by_length = [ours.round(rows="by length") for _ in range(scale.rounds)]
+        mine, others = take_turns(ours, theirs, rounds, warm_up=1)
+        by_length = [ours.round(rows="by length") for _ in range(rounds)]
     packed, padded, sorted_ = (
-        [one_round["samples"] / one_round["seconds"] for one_round in rounds]
-        for rounds in (mine, others, by_length)
+        [one_round["samples"] / one_round["seconds"] for one_round in of_side]
+        for of_side in (mine, others, by_length)
     )
     return Result(
         "learner_packing",

@@ -47,8 +47,8 @@ SMOKE = Scale(
     steps=4,
     runs=1,
     golds=20,
-    head_tokens=64,
+    head_tokens=256,
     head_size=32,
-    head_vocabulary=1000,
+    head_vocabulary=20_000,
     sequences=8,
 )
