@@ -20,6 +20,7 @@ from learners.feed import (
     digest_of,
     examples_of_groups,
     stored_examples,
+    with_reference_logprobs,
 )
 from learners.group import LearnerGroup
 from learners.publishers import publisher_for
@@ -117,6 +118,8 @@ def train(args: Args, run: RunDirectory) -> int:
             fleet.wait_until_ready()
             learners.wait_until_ready()
         run.write_processes(process_ids([*fleet.groups.processes, *learners.ranks]))
+        if stored is not None and args.preference.precompute_ref_logprobs:
+            stored = with_reference_logprobs(stored, args, learners, run.path / "ref_logprobs.npz")
         if args.run.resume:
             learners.load(Path(args.run.resume))
             run.truncate_after(progress.step)

@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
+from learners.group import LearnerGroup
 from learners.trajectories import to_trajectories
+from understand_r1_zero import reference_cache
 from understand_r1_zero.args import Args
 from understand_r1_zero.collect import Collector, Position
 from understand_r1_zero.metrics import actor_metrics
@@ -15,7 +18,7 @@ from understand_r1_zero.prompt_order import PromptOrder
 from understand_r1_zero.rejection import kept_examples
 from understand_r1_zero.supervised import load_examples
 from understand_r1_zero.tokenizer import load_tokenizer
-from understand_r1_zero.types import Group
+from understand_r1_zero.types import Group, PreferencePair
 from understand_r1_zero.value_examples import load_value_examples
 
 
@@ -116,6 +119,21 @@ def examples_of_groups(args: Args) -> ExamplesOf:
         return examples, {"actor/num_kept": float(len(examples))}
 
     return {"ppo": trajectories, "dpo": pairs, "rft": correct_responses}[args.algorithm.algo]
+
+
+def with_reference_logprobs(
+    pairs: Sequence[PreferencePair], args: Args, learners: LearnerGroup, path: Path
+) -> list[PreferencePair]:
+    """The pairs with the log-probs of the policy as it starts, from `path` or scored and kept there.
+
+    Call it before the first update, and before a resumed policy is loaded.
+    """
+    digest = reference_cache.digest_of(pairs, args)
+    found = reference_cache.read_reference(path, digest)
+    if found is None:
+        found = learners.reference_logprobs(pairs)
+        reference_cache.write_reference(path, digest, found)
+    return reference_cache.with_reference(pairs, found)
 
 
 def digest_of(examples: Sequence[Any]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from understand_r1_zero.carry import pack, unpack
 from understand_r1_zero.launch import Cluster, RemoteProcess, Shared
-from understand_r1_zero.types import Trajectory
+from understand_r1_zero.types import PreferencePair
 
 
 class LearnerGroup:
@@ -32,9 +32,13 @@ class LearnerGroup:
         """Wait until every rank has loaded the model."""
         results_of(self._starting)
 
-    def update(self, trajectories: Sequence[Trajectory], step: int) -> dict[str, float]:
+    def update(self, examples: Sequence[Any], step: int) -> dict[str, float]:
         """Run every optimizer step of one batch; returns the batch's metrics over all ranks."""
-        return self.call("update", self._cluster.share(list(trajectories)), step)[0]
+        return self.call("update", self._cluster.share(list(examples)), step)[0]
+
+    def reference_logprobs(self, pairs: Sequence[PreferencePair]) -> np.ndarray:
+        """float64 (P, 2): log-probs of chosen and rejected responses, in nats, before any update."""
+        return self.call("reference_logprobs", self._cluster.share(list(pairs)))[0]
 
     def old_logprobs(self) -> list[np.ndarray]:
         """float32 (T,) of each trajectory of the last update, in nats, before it."""

@@ -16,8 +16,10 @@ from learners import rendezvous
 from learners.objectives import load_policy, objective_of
 from learners.outlet import Outlet
 from learners.policy_gradient import PolicyGradient
+from learners.preference import Preference
 from understand_r1_zero.args import Args
 from understand_r1_zero.carry import Files, pack, unpack
+from understand_r1_zero.types import PreferencePair
 
 
 class LearnerRank:
@@ -88,6 +90,11 @@ class LearnerRank:
             "misc/gradient_update_elapse": elapsed_s,
             "misc/learner_tokens_per_s": sum(each.num_tokens for each in examples) / elapsed_s,
         }
+
+    def reference_logprobs(self, pairs: Sequence[PreferencePair]) -> np.ndarray:
+        """float64 (P, 2): log-probs of chosen and rejected responses, in nats, before any update."""
+        assert isinstance(self._objective, Preference)
+        return self._objective.reference_logprobs(pairs)
 
     def old_logprobs(self) -> list[np.ndarray]:
         """float32 (T,) of each trajectory of the last update, before it."""
