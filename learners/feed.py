@@ -1,6 +1,7 @@
 """What each step of a run learns from: examples that actors sample, or that a file holds."""
 
 import hashlib
+import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,5 +141,5 @@ def digest_of(examples: Sequence[Any]) -> str:
     """Of stored examples, in order: what a place among them refers to."""
     digest = hashlib.blake2b(digest_size=16)
     for example in examples:
-        digest.update(repr(example).encode())
+        digest.update(pickle.dumps(example))
     return digest.hexdigest()
