@@ -9,12 +9,19 @@ import pytest
 pytestmark = pytest.mark.engine
 
 LEARNING_RATE = 3e-3
+ONE_PAIR = 1 / 24
+"""The weight of one pair in the mean over the optimizer steps, of at most three pairs each."""
 
 
 def assert_same_learning(found: dict[str, Any], expected: dict[str, Any]) -> None:
-    """Metrics and weights agree but for rounding; where a gradient is all but zero, Adam enlarges it."""
+    """Metrics and weights agree but for rounding; where a gradient is all but zero, Adam enlarges it.
+
+    The share of pairs with a positive margin may differ by the one pair whose margin is nearly zero.
+    """
     for one, other in zip(found["metrics"], expected["metrics"], strict=True):
-        assert one == pytest.approx(other, rel=2e-3, abs=2e-4)
+        share = one["train/acc_mean"]
+        assert share == pytest.approx(other["train/acc_mean"], abs=1.01 * ONE_PAIR)
+        assert one == pytest.approx(other | {"train/acc_mean": share}, rel=2e-3, abs=2e-4)
     for name, weight in expected["weights"].items():
         difference = np.abs(found["weights"][name] - weight)
         assert difference.mean() < 1e-3 * LEARNING_RATE, name

@@ -1,0 +1,107 @@
+"""Every `--algo` through the command line, on real engines: it learns, it is saved."""
+
+import json
+import random
+
+import pytest
+
+pytestmark = [pytest.mark.engine, pytest.mark.slow]
+
+MODEL_FILES = ("config.json", "model.safetensors")
+
+
+def sums(num_rows):
+    """Problems as the demo asks them, with the solutions of a careful pupil."""
+    rng = random.Random(0)
+    for _ in range(num_rows):
+        a, b, c = (rng.randrange(10) for _ in range(3))
+        problem = f"State the final answer to the following arithmetic problem: {a} + {b} + {c} ="
+        yield problem, [f"{a}+{b}={a + b}", f"{a + b}+{c}={a + b + c}"], a + b + c
+
+
+def write_lines(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def solutions(path):
+    return write_lines(
+        path,
+        (
+            {"query": problem, "response": "\n".join([*steps, f"\\boxed{{{answer}}}"])}
+            for problem, steps, answer in sums(256)
+        ),
+    )
+
+
+def preferences(path):
+    return write_lines(
+        path,
+        (
+            {
+                "prompt": problem,
+                "chosen": f"\\boxed{{{answer}}}",
+                "rejected": f"\\boxed{{{answer + 1}}}",
+            }
+            for problem, _, answer in sums(16)
+        ),
+    )
+
+
+def values(path):
+    return write_lines(
+        path,
+        (
+            {"problem": problem, "steps": steps, "values": [1.0, float(answer % 2)]}
+            for problem, steps, answer in sums(64)
+        ),
+    )
+
+
+def finish(start_run, *flags):
+    run = start_run(*flags)
+    assert run.wait() == 0, run.text()
+    return run
+
+
+@pytest.mark.parametrize("algo", ["dpo", "rft"])
+def test_sampled_groups_teach(start_run, algo):
+    run = finish(start_run, "--algo", algo, "--max_steps", "3")
+    rows = run.rows()[1:]
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    assert all(row["train/policy_grad_norm"] > 0 for row in rows)
+    key = {"dpo": "train/reward_margin", "rft": "train/sft_loss"}[algo]
+    assert key in rows[-1]
+    assert all((run.path / "checkpoints/step_3" / name).exists() for name in MODEL_FILES)
+
+
+def test_supervised_data_lowers_the_loss_and_the_policy_is_evaluated(start_run, tmp_path):
+    data = solutions(tmp_path / "solutions.jsonl")
+    flags = "--algo sft --max_steps 12 --eval_steps 12 --rollout_batch_size 64 --num_prompt_epoch 3".split()
+    run = finish(start_run, *flags, "--sft_data", data)
+    losses = [row["train/sft_loss"] for row in run.rows()[1:]]
+    assert losses[-1] < 0.7 * losses[0], losses
+    accuracies = [row["eval/average/accuracy"] for row in run.rows() if row["step"] in (0, 12)]
+    assert accuracies[1] > accuracies[0] + 0.15, accuracies
+    assert not list((run.path / "samples").glob("*"))
+
+
+def test_stored_preferences_widen_the_margin_without_a_reference_model(start_run, tmp_path):
+    data = preferences(tmp_path / "pairs.jsonl")
+    flags = "--algo dpo --max_steps 6 --num_prompt_epoch 6 --precompute_ref_logprobs".split()
+    run = finish(start_run, *flags, "--preference_data", data)
+    margins = [row["train/reward_margin"] for row in run.rows()[1:]]
+    assert margins[0] == pytest.approx(0.0, abs=1e-5)
+    assert margins[-1] > 0.5, margins
+    assert (run.path / "ref_logprobs.npz").exists()
+
+
+def test_a_value_model_is_trained_and_saved_for_vllms_pooling_runner(start_run, tmp_path):
+    run = finish(
+        start_run,
+        *"--algo value --max_steps 3".split(),
+        *("--value_data", values(tmp_path / "values.jsonl")),
+    )
+    assert len(run.rows()) == 4
+    config = json.loads((run.path / "checkpoints/step_3/config.json").read_text())
+    assert config["architectures"] == ["Qwen2ForTokenClassification"]
