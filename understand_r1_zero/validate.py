@@ -280,6 +280,14 @@ def _preference_data(args: PreferenceArgs) -> Iterator[str]:
 
 
 def _supervised(args: Args) -> Iterator[str]:
+    for algo, flag, given in (
+        ("sft", "sft_data", args.supervised.sft_data),
+        ("value", "value_data", args.value.value_data),
+    ):
+        if (args.algorithm.algo == algo) != bool(given):
+            yield f"--algo {algo} and --{flag} FILE go together; give both or neither"
+    if args.preference.preference_data and args.algorithm.algo != "dpo":
+        yield "--preference_data is for --algo dpo; add it, or drop the file"
     share, value = args.supervised.sft_holdout, args.value
     if not 0 <= share < 1:
         yield f"--sft_holdout must be at least 0 and below 1, got {share}"

@@ -113,9 +113,12 @@ Refusal = Callable[..., str]
             ["--soft_labels margin changes nothing", "cdpo or robust_dpo"],
         ),
         ("--pair_weights visits", ["--pair_weights visits needs --preference_data", "margin"]),
+        ("--algo sft", ["--algo sft and --sft_data FILE go together"]),
+        ("--value_data values.jsonl", ["--algo value and --value_data FILE go together"]),
+        ("--preference_data pairs.jsonl", ["--preference_data is for --algo dpo"]),
         ("--precompute_ref_logprobs", ["--precompute_ref_logprobs needs --preference_data"]),
         (
-            "--precompute_ref_logprobs --preference_loss simpo --preference_data pairs.jsonl",
+            "--precompute_ref_logprobs --preference_loss simpo --algo dpo --preference_data pairs.jsonl",
             ["--precompute_ref_logprobs changes nothing", "simpo, which has no reference"],
         ),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
@@ -143,10 +146,10 @@ def test_a_group_of_one_is_enough_where_the_baseline_is_not_the_groups(critic_ty
     "argv",
     [
         "--preference_loss cdpo --label_smoothing 0.2 --len_reg_alpha 0.1",
-        "--preference_loss robust_dpo --soft_labels visits --preference_data pairs.jsonl",
+        "--preference_loss robust_dpo --soft_labels visits --algo dpo --preference_data pairs.jsonl",
         "--preference_loss dpop --dpo_positive_lambda 5 --sft_weight 0.2",
         "--preference_loss simpo --gamma_beta_ratio 0.3 --preference_beta 2.5 --label_smoothing 0",
-        "--precompute_ref_logprobs --preference_data pairs.jsonl --pair_weights visits",
+        "--precompute_ref_logprobs --algo dpo --preference_data pairs.jsonl --pair_weights visits",
         "--pairs correct_incorrect --max_pairs_per_group 1 --pair_weights margin",
     ],
 )
