@@ -60,6 +60,17 @@ class Batch:
         return np.split(tokens, self.offsets[1:-1])
 
 
+def sequence(prompt_token_ids: np.ndarray, response_token_ids: np.ndarray) -> Trajectory:
+    """A given response as `Batch` lays it out, for losses that read nothing but its tokens."""
+    return Trajectory(
+        prompt_token_ids=prompt_token_ids,
+        response_token_ids=response_token_ids,
+        sampler_logprobs=np.zeros(len(response_token_ids), np.float32),
+        reward=0.0,
+        group=0,
+    )
+
+
 def blocks_of(batch: Batch, responses: np.ndarray, limits: Limits) -> list[Block]:
     """Blocks of the given responses; those to one prompt share it as far as that is cheaper.
 

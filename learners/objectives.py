@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from learners.optimizer_steps import OptimizerSteps
-from learners.policy import Policy, Scoring
+from learners.policy import Policy
 from learners.policy_gradient import PolicyGradient
 from learners.preference import Preference
-from learners.supervised import Supervised
+from learners.supervised import SCORING, Supervised
 from learners.value import Value, scoring_of
 from understand_r1_zero.args import Args
 
@@ -20,7 +20,7 @@ def load_policy(args: Args, num_optimizer_steps: int, device: str) -> Policy:
         case "dpo":
             needs_reference = args.preference.needs_reference_model
         case "sft" | "rft":
-            needs_reference, scoring = False, Scoring(temperature=1.0)
+            needs_reference, scoring = False, SCORING
         case "value":
             needs_reference, scoring = False, scoring_of(args.value)
     return Policy(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from learners.batching import Batch
+from learners.batching import Batch, sequence
 from understand_r1_zero.types import PreferencePair, Spans, Trajectory
 
 
@@ -42,7 +42,7 @@ class PairBatch:
                 key = (_bytes(pair.prompt_token_ids), _bytes(token_ids), spans)
                 if key not in positions:
                     positions[key] = len(sequences)
-                    sequences.append(_sequence(pair.prompt_token_ids, token_ids))
+                    sequences.append(sequence(pair.prompt_token_ids, token_ids))
                     counted.append(is_in_spans(len(token_ids), spans))
                 responses[i, side] = positions[key]
         batch = Batch.of(sequences)
@@ -77,17 +77,6 @@ def is_in_spans(num_tokens: int, spans: Spans | None) -> np.ndarray:
         assert 0 <= start < end <= num_tokens, f"{(start, end)} is no span of {num_tokens} tokens"
         inside[start:end] = True
     return inside
-
-
-def _sequence(prompt_token_ids: np.ndarray, response_token_ids: np.ndarray) -> Trajectory:
-    """What `Batch` needs to lay out a response; nothing of it but the tokens is read."""
-    return Trajectory(
-        prompt_token_ids=prompt_token_ids,
-        response_token_ids=response_token_ids,
-        sampler_logprobs=np.zeros(len(response_token_ids), np.float32),
-        reward=0.0,
-        group=0,
-    )
 
 
 def _bytes(token_ids: np.ndarray) -> bytes:

@@ -7,14 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from learners.batching import Batch, MicroBatch, optimizer_batches
+from learners.batching import Batch, MicroBatch, optimizer_batches, sequence
 from learners.engine import StepResult
 from learners.optimizer_steps import OptimizerSteps
 from learners.policy import Policy, Scoring
 from learners.supervised_losses import mean_weights
 from understand_r1_zero.args import Args
 from understand_r1_zero.encoding import SupervisedExample
-from understand_r1_zero.types import Trajectory
 
 SCORING = Scoring(temperature=1.0)
 """Of the policy: the model's own distribution, whatever `--temperature` samples."""
@@ -22,22 +21,14 @@ SCORING = Scoring(temperature=1.0)
 
 def batch_of(examples: Sequence[SupervisedExample], loss_on_prompt: bool) -> Batch:
     """The examples as a batch; with `loss_on_prompt` all but the first token count as completion."""
-    trajectories = []
+    sequences = []
     for example in examples:
         prompt, completion = example.prompt_token_ids, example.completion_token_ids
         if loss_on_prompt:
             # Nothing predicts the first token.
             prompt, completion = prompt[:1], np.concatenate([prompt[1:], completion])
-        trajectories.append(
-            Trajectory(
-                prompt_token_ids=prompt,
-                response_token_ids=completion,
-                sampler_logprobs=np.zeros(len(completion), np.float32),
-                reward=0.0,
-                group=0,
-            )
-        )
-    return Batch.of(trajectories)
+        sequences.append(sequence(prompt, completion))
+    return Batch.of(sequences)
 
 
 def trained_tokens(examples: Sequence[SupervisedExample], loss_on_prompt: bool) -> np.ndarray:

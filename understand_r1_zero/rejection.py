@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from understand_r1_zero.equations import equations, holds
 from understand_r1_zero.types import Group, Response, Status
 from understand_r1_zero.verdicts import GradedRow
 
+T = TypeVar("T")
 Key = Callable[[str], Hashable]
 """What two responses share that count as one; None for a response that is not kept."""
 
@@ -64,14 +66,11 @@ def attempts_of_completions(
 def kept_examples(groups: Iterable[Group], supervised: SupervisedArgs) -> list[SupervisedExample]:
     """The correct responses of each group that `select` would keep, by the tokens that were sampled."""
     examples = []
-    key_of, limit = KEYS.get(supervised.rft_deduplicate), supervised.rft_max_per_problem
     for group in sorted(groups, key=lambda group: group.index):
         kept: dict[Hashable, Response] = {}
         for response in group.responses:
-            key = key_of(response.text) if key_of else len(kept)
-            is_new = key is not None and key not in kept and not 0 < limit <= len(kept)
-            if is_new and response.verdict.status is Status.CORRECT:
-                kept[key] = response
+            if response.verdict.status is Status.CORRECT:
+                _keep(kept, response.text, response, supervised)
         examples += [
             SupervisedExample(
                 group.prompt_token_ids, r.token_ids, np.ones(len(r.token_ids), dtype=bool)
@@ -109,16 +108,12 @@ def select(
     """
     counts = RejectionCounts()
     kept: dict[str, dict[Hashable, str]] = {}
-    limit = supervised.rft_max_per_problem
-    key_of = KEYS.get(supervised.rft_deduplicate)
     for each in attempts:
         counts.num_responses += each.num_responses
         counts.num_correct += len(each.correct)
         responses = kept.setdefault(each.problem_text, {})
         for response in each.correct:
-            key = key_of(response) if key_of else len(responses)
-            if key is not None and key not in responses and not 0 < limit <= len(responses):
-                responses[key] = response
+            _keep(responses, response, response, supervised)
     rows = [
         {"query": problem, "response": response}
         for problem, responses in kept.items()
@@ -127,6 +122,14 @@ def select(
     counts.num_problems, counts.num_kept = len(kept), len(rows)
     counts.num_unsolved = sum(not responses for responses in kept.values())
     return rows, counts
+
+
+def _keep(kept: dict[Hashable, T], text: str, item: T, supervised: SupervisedArgs) -> None:
+    """Add `item`, whose response is `text`, if it is the first of its kind and there is room."""
+    key_of, limit = KEYS.get(supervised.rft_deduplicate), supervised.rft_max_per_problem
+    key = key_of(text) if key_of else len(kept)
+    if key is not None and key not in kept and not 0 < limit <= len(kept):
+        kept[key] = item
 
 
 def write_rows(path: Path, rows: Iterable[Mapping[str, str]]) -> None:

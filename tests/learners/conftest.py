@@ -2,17 +2,57 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from learners.batching import Batch, sequence
+
 PROGRAM = Path(__file__).with_name("rank_process.py")
 PREFERENCE_PROGRAM = Path(__file__).with_name("preference_process.py")
 REPOSITORY = PROGRAM.parents[2]
+
+
+def make_qwen2(**changes: Any) -> Qwen2ForCausalLM:
+    """A random Qwen2 of 64 tokens, its configuration changed as given."""
+    torch.manual_seed(0)
+    settings = {
+        "vocab_size": 64,
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+        "initializer_range": 0.2,
+    }
+    return Qwen2ForCausalLM(Qwen2Config(**(settings | changes)))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """So little work is slower on two threads, and far slower on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    """Three prompts, four ragged responses to each."""
+    rng = np.random.default_rng(0)
+    sequences = []
+    for prompt_length in (7, 12, 3):
+        prompt = rng.integers(0, 64, prompt_length)
+        sequences += [sequence(prompt, rng.integers(0, 64, length)) for length in (5, 1, 9, 2)]
+    return Batch.of(sequences)
 
 
 @pytest.fixture(scope="session")
@@ -27,18 +67,8 @@ def laboratory(tmp_path_factory) -> Path:
         ("wide", 512, False),
         ("wide_tied", 512, True),
     ):
-        torch.manual_seed(0)
-        config = Qwen2Config(
-            vocab_size=vocabulary,
-            hidden_size=32,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=is_tied,
-            initializer_range=0.2,
-        )
-        Qwen2ForCausalLM(config).save_pretrained(directory / name)
+        model = make_qwen2(vocab_size=vocabulary, tie_word_embeddings=is_tied)
+        model.save_pretrained(directory / name)
     words = models.WordLevel({str(i): i for i in range(64)}, unk_token="0")
     PreTrainedTokenizerFast(tokenizer_object=Tokenizer(words)).save_pretrained(directory / "model")
     return directory

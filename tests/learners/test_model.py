@@ -1,14 +1,13 @@
 """Token log-probs against the whole model's logits, one response at a time."""
 
 import types
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from learners.batching import Batch, collate, plan
+from learners.batching import collate, plan
 from learners.model import (
     TokenLogprobs,
     can_share_prompts,
@@ -18,48 +17,18 @@ from learners.model import (
     row_mask,
 )
 from learners.rows import Block, Limits, Row
+from tests.learners.conftest import make_qwen2
 from understand_r1_zero.args import ModelArgs
-from understand_r1_zero.types import Trajectory
 
 SHARED, APART = 1e9, 0.0
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """So little work is slower on two threads, and far slower on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
 def model() -> Qwen2ForCausalLM:
-    torch.manual_seed(0)
-    config = Qwen2Config(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        initializer_range=0.2,
-        attn_implementation="sdpa",
-    )
-    return Qwen2ForCausalLM(config)
-
-
-@pytest.fixture(scope="module")
-def batch() -> Batch:
-    rng = np.random.default_rng(0)
-    trajectories = []
-    for prompt_length in (7, 12, 3):
-        prompt = rng.integers(0, 64, prompt_length)
-        for length in (5, 1, 9, 2):
-            tokens = rng.integers(0, 64, length)
-            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0, 0))
-    return Batch.of(trajectories)
+    return make_qwen2(attn_implementation="sdpa")
 
 
 def score(model, batch, limits, **options) -> tuple[torch.Tensor, torch.Tensor]:

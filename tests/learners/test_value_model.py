@@ -1,7 +1,6 @@
 """The value head against Hugging Face's own token classification of the same weights."""
 
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -14,41 +13,19 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from learners.batching import Batch, collate, plan
+from learners.batching import collate, plan
 from learners.model import TokenLogprobs, load_model
 from learners.rows import Limits
 from learners.value_model import TokenValues, save_value_model, value_head
+from tests.learners.conftest import make_qwen2
 from understand_r1_zero.args import ModelArgs
-from understand_r1_zero.types import Trajectory
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def make_model(**changes) -> Qwen2ForCausalLM:
-    torch.manual_seed(0)
-    settings = {
-        "vocab_size": 64,
-        "hidden_size": 32,
-        "intermediate_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": True,
-        "initializer_range": 0.2,
-        "attn_implementation": "sdpa",
-    }
-    return Qwen2ForCausalLM(Qwen2Config(**(settings | changes)))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def model():
-    return make_model()
+def model() -> Qwen2ForCausalLM:
+    return make_qwen2(attn_implementation="sdpa")
 
 
 @pytest.fixture
@@ -56,18 +33,6 @@ def head(model):
     head = value_head(model, "", seed=1)
     torch.nn.init.constant_(head.bias, 0.7)
     return head
-
-
-@pytest.fixture(scope="module")
-def batch() -> Batch:
-    rng = np.random.default_rng(0)
-    trajectories = []
-    for prompt_length in (7, 12, 3):
-        prompt = rng.integers(0, 64, prompt_length)
-        for length in (5, 1, 9, 2):
-            tokens = rng.integers(0, 64, length)
-            trajectories.append(Trajectory(prompt, tokens, np.zeros(length, np.float32), 0.0, 0))
-    return Batch.of(trajectories)
 
 
 def read(module, batch, limits) -> torch.Tensor:
@@ -115,7 +80,7 @@ def test_logprobs_are_as_without_a_head(model, head, batch):
 
 
 def test_without_logprobs_the_vocabulary_is_left_alone(batch):
-    model = make_model(tie_word_embeddings=False)
+    model = make_qwen2(tie_word_embeddings=False, attn_implementation="sdpa")
     head = value_head(model, "", seed=1)
     module = TokenValues(TokenLogprobs(model, 1.0), head, has_logprobs=False)
     found = read(module, batch, Limits(100, 100))
