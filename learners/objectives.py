@@ -1,7 +1,8 @@
-"""The objectives behind `--algo`, and what of the model each of them needs."""
+"""The objectives behind `--algo`, and what of the models each of them needs."""
 
 from pathlib import Path
 
+from learners.critic import Critic, is_shared, shared_scoring
 from learners.optimizer_steps import OptimizerSteps
 from learners.policy import Policy
 from learners.policy_gradient import PolicyGradient
@@ -17,6 +18,8 @@ def load_policy(args: Args, num_optimizer_steps: int, device: str) -> Policy:
     """The model with the reference and the heads that the objective of `--algo` needs."""
     needs_reference, scoring = None, None
     match args.algorithm.algo:
+        case "ppo" if is_shared(args):
+            scoring = shared_scoring(args)
         case "dpo":
             needs_reference = args.preference.needs_reference_model
         case "sft" | "rft":
@@ -32,11 +35,23 @@ def load_policy(args: Args, num_optimizer_steps: int, device: str) -> Policy:
     )
 
 
-def objective_of(args: Args, policy: Policy, directory: Path) -> tuple[Objective, OptimizerSteps]:
+def load_critic(
+    args: Args, num_optimizer_steps: int, device: str, directory: Path
+) -> Critic | None:
+    """The critic beside the policy, where the flags ask for a separate one."""
+    if args.algorithm.critic_type != "ppo" or is_shared(args):
+        return None
+    return Critic(args, num_optimizer_steps=num_optimizer_steps, device=device, directory=directory)
+
+
+def objective_of(
+    args: Args, policy: Policy, critic: Critic | None, directory: Path
+) -> tuple[Objective, OptimizerSteps]:
     """The objective of `--algo`, and the steps it takes; `directory` is for what is not finite."""
     steps = OptimizerSteps(policy, directory)
+    if args.algorithm.algo == "ppo":
+        return PolicyGradient(args, policy, steps, critic), steps
     objectives = {
-        "ppo": PolicyGradient,
         "dpo": Preference,
         "sft": Supervised,
         "rft": Supervised,

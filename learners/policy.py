@@ -42,13 +42,15 @@ Forward = Callable[..., tuple[Tensor, ...]]
 class Scoring:
     """What an objective asks of every token: its log-prob at a temperature, the value after it.
 
-    A policy without log-probs is a value model, and saved as one; with both it is saved as a language
-    model, and the value model beside it in `VALUE_MODEL`.
+    A critic's value is of the state before the token (`is_value_before`). A policy without log-probs is
+    a value model, and saved as one; with both it is saved as a language model, and the value model
+    beside it in `VALUE_MODEL`.
     """
 
     temperature: float
     has_values: bool = False
     has_logprobs: bool = True
+    is_value_before: bool = False
 
 
 VALUE_MODEL = "value_model"
@@ -235,7 +237,8 @@ class Policy:
         if not self._scoring.has_values:
             return scorer
         value, model = self._args.value, self._args.model
-        head = value_head(self._model, model.pretrain, self._args.run.seed)
+        is_critic = self._scoring.is_value_before
+        head = value_head(self._model, model.pretrain, self._args.run.seed, is_zero=is_critic)
         # A ranking is blind to it: Adam would turn its rounding errors into steps.
         is_bias_seen = value.value_loss != "ranking" or value.value_head == "tanh"
         head.bias.requires_grad_(is_bias_seen)
@@ -263,7 +266,8 @@ class Policy:
             micro_batch.segments,
         ]
         if has_values:
-            arrays.append(micro_batch.places)
+            is_before = self._scoring.is_value_before
+            arrays.append(micro_batch.sources if is_before else micro_batch.places)
         return [None if a is None else torch.from_numpy(a).to(self.engine.device) for a in arrays]
 
 

@@ -13,7 +13,7 @@ import torch
 from transformers.utils.logging import disable_progress_bar
 
 from learners import rendezvous
-from learners.objectives import load_policy, objective_of
+from learners.objectives import load_critic, load_policy, objective_of
 from learners.outlet import Outlet
 from learners.policy_gradient import PolicyGradient
 from learners.preference import Preference
@@ -69,8 +69,11 @@ class LearnerRank:
             self._store = rendezvous.connect(host, port)
         rendezvous.join(self._store, self._rank, self._world_size, self._device)
         self._set_up_process()
-        self._policy = load_policy(self._args, self._num_optimizer_steps, self._device)
-        self._objective, self._steps = objective_of(self._args, self._policy, self._dump_directory)
+        args, num_steps, device = self._args, self._num_optimizer_steps, self._device
+        directory = self._dump_directory
+        self._policy = load_policy(args, num_steps, device)
+        self._critic = load_critic(args, num_steps, device, directory)
+        self._objective, self._steps = objective_of(args, self._policy, self._critic, directory)
         self.outlet = Outlet(self._policy)
         self._make_room()
 
@@ -109,6 +112,8 @@ class LearnerRank:
     def save(self, directory: str) -> None:
         """Write a Hugging Face model directory and the training state into an existing directory."""
         self._policy.save(Path(directory), {"optimizer_steps": self._steps.num_done})
+        if self._critic is not None:
+            self._critic.save(Path(directory))
 
     def sees(self, path: str) -> bool:
         """Whether a file of the driver's node is here too."""
@@ -129,12 +134,16 @@ class LearnerRank:
     def load(self, directory: str) -> None:
         """Continue from what `save` wrote, under the same flags and number of ranks."""
         self._steps.num_done = self._policy.load(Path(directory))["optimizer_steps"]
+        if self._critic is not None:
+            self._critic.load(Path(directory))
         self._make_room()
 
     def _make_room(self) -> None:
         """Leave the GPU to the engine that will wake up there."""
         if self._args.cluster.vllm_sleep:
             self._policy.engine.release_memory()
+            if self._critic is not None:
+                self._critic.release_memory()
 
     def _set_up_process(self) -> None:
         os.environ["DS_ACCELERATOR"] = self._device

@@ -115,12 +115,13 @@ def whiten(advantages: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`--critic_type`, `--kl_penalty_coef`, `--gamma` and `--whiten_adv`."""
+    """`--critic_type`, `--kl_penalty_coef`, `--gamma`, `--whiten_adv` and `--lam`."""
 
     critic_type: str
     kl_penalty_coef: float = 0.0
     gamma: float = 1.0
     whiten_adv: bool = False
+    lam: float = 1.0
 
 
 def token_advantages(
@@ -156,3 +157,33 @@ def token_advantages(
     if recipe.whiten_adv or critic in BATCH_NORMALISED:
         advantages = whiten(advantages, ~batch.is_masked[batch.response_of])
     return advantages.astype(np.float32)
+
+
+def critic_advantages(
+    batch: Batch, rewards: Rewards, k1: np.ndarray | None, values: np.ndarray, recipe: Recipe
+) -> tuple[np.ndarray, np.ndarray]:
+    """PPO's advantage and return of every token, float32 (T,) each, by `gae`.
+
+    A response's reward is earned at its last token, a step's at its end, and a KL in the reward costs
+    `c k1_t` at every token. Where `recipe` says so the advantages, not the returns, are whitened over
+    the tokens that have a gradient. Masked responses have the advantage 0.
+
+    Args:
+        batch: T tokens of R responses.
+        rewards: of these responses.
+        k1: (T,) `old - ref` in nats; None without a KL in the reward.
+        values: (T,) of the state before each token, by the critic before the update.
+        recipe: the flags.
+
+    Source: Schulman et al. 2017, arXiv:1707.06347, section 5; the KL in the reward: Ziegler et al. 2019,
+    arXiv:1909.08593, eq. 2.
+    """
+    earned = token_rewards(rewards.outcomes, rewards, rewards.step_rewards, batch.offsets)
+    if k1 is not None:
+        earned = earned - recipe.kl_penalty_coef * k1
+    advantages, returns = gae(earned, values, batch.offsets, recipe.gamma, recipe.lam)
+    counts = ~batch.is_masked[batch.response_of]
+    if recipe.whiten_adv:
+        advantages = whiten(advantages, counts)
+    advantages = np.where(counts, advantages, 0.0)
+    return advantages.astype(np.float32), returns.astype(np.float32)

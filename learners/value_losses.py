@@ -21,6 +21,25 @@ def squared_error(values: Tensor, targets: Tensor) -> Tensor:
     return (values - targets).square()
 
 
+def clipped_squared_error(
+    values: Tensor, old_values: Tensor, returns: Tensor, cliprange: float
+) -> tuple[Tensor, Tensor]:
+    """PPO's loss of a critic at each token, (N,), (N,), (N,) -> (N,), and where the clip took over, bool (N,).
+
+    `1/2 max((v - R)^2, (clip(v, v_old - e, v_old + e) - R)^2)`: a value that already moved by e towards its
+    return since the batch was scored has no gradient. e = 0 turns the clip off.
+
+    Source: Schulman et al. 2017, arXiv:1707.06347, in its authors' code (openai/baselines, ppo2); the
+    paper itself has the square alone.
+    """
+    error = (values - returns).square()
+    if cliprange == 0:
+        return 0.5 * error, torch.zeros_like(values, dtype=torch.bool)
+    moved = (values - old_values).clamp(-cliprange, cliprange)
+    clipped = (old_values + moved - returns).square()
+    return 0.5 * torch.maximum(error, clipped), clipped > error
+
+
 def binary_cross_entropy(outputs: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of each step's label in nats, (S,), (S,) -> (S,).
 

@@ -17,8 +17,8 @@ HEAD = "score"
 class TokenValues(nn.Module):
     """Log-probs, entropies and the value head's outputs from one forward pass.
 
-    A log-prob is read where its token is predicted, an output of the head at the token itself: it has
-    seen the token, as a value at the end of a step should.
+    A log-prob is read where its token is predicted, an output of the head at `places`: at the token
+    itself it has seen the token, as a value at the end of a step should; a critic's is read before.
 
     Args:
         scorer: the language model.
@@ -56,10 +56,11 @@ class TokenValues(nn.Module):
         return (*self.scorer.score(hidden.index_select(0, sources), targets), outputs)
 
 
-def value_head(model: PreTrainedModel, path: str, seed: int) -> nn.Linear:
+def value_head(model: PreTrainedModel, path: str, seed: int, *, is_zero: bool = False) -> nn.Linear:
     """The head that the value model at `path` has, or a new one where that is none.
 
     A new head is drawn from N(0, `initializer_range`), its bias 0, as in AlphaMath; there is no dropout.
+    With `is_zero` all of it is 0: a critic's first guesses would be noise in the advantages.
 
     Raises:
         ValueError: transformers has no such value model of this architecture, or the one at `path` has
@@ -78,7 +79,7 @@ def value_head(model: PreTrainedModel, path: str, seed: int) -> nn.Linear:
         head.load_state_dict(found.state_dict())
     else:
         generator = torch.Generator().manual_seed(seed)
-        deviation = getattr(config, "initializer_range", 0.02)
+        deviation = 0.0 if is_zero else getattr(config, "initializer_range", 0.02)
         nn.init.normal_(head.weight, std=deviation, generator=generator)
         nn.init.zeros_(head.bias)
     return head.to(model.device, model.dtype)

@@ -7,6 +7,7 @@ scripts published are kept, so their command lines run here. No torch here: `--h
 from dataclasses import dataclass, field
 from typing import Literal
 
+from understand_r1_zero.args_critic import CriticArgs
 from understand_r1_zero.args_lora import LoraArgs
 from understand_r1_zero.args_policy import PolicyArgs
 from understand_r1_zero.args_preference import PreferenceArgs
@@ -200,9 +201,16 @@ class AlgorithmArgs:
     algo: Literal["ppo", "dpo", "sft", "rft", "value"] = "ppo"
     """Policy gradient, preferences, supervised (--sft_data), the same on correct samples, or a value model (--value_data)."""
     critic_type: Literal[
-        "drgrpo", "grpo", "rloo", "reinforce", "reinforce_pp", "reinforce_pp_baseline", "remax"
+        "drgrpo",
+        "grpo",
+        "rloo",
+        "reinforce",
+        "reinforce_pp",
+        "reinforce_pp_baseline",
+        "remax",
+        "ppo",
     ] = "drgrpo"
-    """What is subtracted from a reward and divides it: the group's mean (Dr. GRPO), and std (GRPO), the mean of the others (RLOO), nothing, the batch's mean and std (REINFORCE++, also after the group's mean), or the greedy response's reward (ReMax)."""
+    """What is subtracted from a reward and divides it: the group's mean (Dr. GRPO), and std (GRPO), the mean of the others (RLOO), nothing, the batch's mean and std (REINFORCE++, also after the group's mean), the greedy response's reward (ReMax), or what a critic predicts at each token (PPO)."""
     num_ppo_epochs: int = 1
     """Passes over one batch."""
     cliprange: float = 0.2
@@ -351,6 +359,7 @@ class Args:
     reward: RewardArgs = field(default_factory=RewardArgs)
     algorithm: AlgorithmArgs = field(default_factory=AlgorithmArgs)
     policy: PolicyArgs = field(default_factory=PolicyArgs)
+    critic: CriticArgs = field(default_factory=CriticArgs)
     preference: PreferenceArgs = field(default_factory=PreferenceArgs)
     supervised: SupervisedArgs = field(default_factory=SupervisedArgs)
     value: ValueArgs = field(default_factory=ValueArgs)

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 from understand_r1_zero.args import Args
+from understand_r1_zero.args_critic import CriticArgs
 from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts, train_batch_refusal
@@ -36,6 +38,13 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "l2": 0,
         "sync_params_every": 1,
     },
+    "critic": {
+        "lam": 0,
+        "critic_learning_rate": 0,
+        "critic_warmup_steps": 0,
+        "vf_coef": 0,
+        "cliprange_value": 0,
+    },
     "lora": {"lora_rank": 0},
     "checkpoint": {"max_save_num": 1},
     "supervised": {"sft_max_length": 0, "rft_max_per_problem": 0},
@@ -51,6 +60,7 @@ _FINITE = {
         "overlong_penalty",
     ),
     "policy": ("reward_scale", "ent_coef"),
+    "critic": ("critic_learning_rate", "vf_coef", "cliprange_value"),
 }
 _SHARES = {
     "cluster": ("vllm_gpu_ratio",),
@@ -73,7 +83,7 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args)]
+        errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args), *_critic(args)]
         errors += [*_preference(args.preference), *_supervised(args)]
     if errors:
         raise ValueError("\n".join(errors))
@@ -213,6 +223,26 @@ def _policy_gradient(args: Args) -> Iterator[str]:
         value = getattr(policy, name)
         if value != default and not is_met:
             yield f"--{name} {value} needs {wanted}, without which it changes nothing; drop it"
+
+
+def _critic(args: Args) -> Iterator[str]:
+    critic, default = args.critic, CriticArgs()
+    given = [f.name for f in fields(critic) if getattr(critic, f.name) != getattr(default, f.name)]
+    if args.algorithm.critic_type != "ppo":
+        for name in given:
+            yield f"--{name} {getattr(critic, name)} needs --critic_type ppo: no other has a critic"
+        return
+    if not critic.lam <= 1:
+        yield f"--lam must be at most 1, got {critic.lam}"
+    if critic.vf_coef == 0:
+        yield "--vf_coef must be above 0, or the critic learns nothing; use 1"
+    if critic.critic_trunk == "shared":
+        for name in ("critic_pretrain", "critic_learning_rate", "critic_warmup_steps"):
+            if name in given:
+                yield (
+                    f"--{name} {getattr(critic, name)} needs --critic_trunk separate: a shared one is "
+                    "the policy's model, trained with it"
+                )
 
 
 def _rewards(args: Args) -> Iterator[str]:
