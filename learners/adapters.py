@@ -35,6 +35,8 @@ def add_adapters(model: PreTrainedModel, lora: LoraArgs) -> None:
 def merged(tensors: Iterable[tuple[str, Tensor]], lora: LoraArgs) -> Iterator[tuple[str, Tensor]]:
     """The model's own tensors with the adapters added to copies of them, under the model's names.
 
+    `W + (alpha / r) B A`, with A (r, in) and B (out, r).
+
     Args:
         tensors: (name, tensor) of the model with its adapters, each layer's own weight before its A and
             that before its B, as `named_parameters` gives them; each valid until the next is asked
@@ -42,6 +44,8 @@ def merged(tensors: Iterable[tuple[str, Tensor]], lora: LoraArgs) -> Iterator[tu
         lora: the adapters' flags.
 
     The sum is computed in float32 and rounded once: no rounding ever enters the model itself.
+
+    Source: LoRA, Hu et al. 2021, arXiv:2106.09685, section 4.1.
     """
     weight = down = torch.empty(0)
     waiting = ""

@@ -46,7 +46,11 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip: Clip) -> Tensor:
 
 
 def is_clipped(ratio: Tensor, advantages: Tensor, clip: Clip) -> Tensor:
-    """Where a clip takes the gradient of `clipped_surrogate` out, bool (N,)."""
+    """Where a clip takes the gradient of `clipped_surrogate` out, (N,), (N,) -> bool (N,).
+
+    `r > 1 + high` where A > 0, `r < 1 - low` where A < 0, and with a dual clip c also `r > c` there. A token
+    without an advantage has no gradient to take.
+    """
     above, below = ratio > 1.0 + clip.high, ratio < 1.0 - clip.low
     is_taken_out = (above & (advantages > 0)) | (below & (advantages < 0))
     if clip.dual == 0:
@@ -95,7 +99,18 @@ def policy_loss(
     responses: Tensor,
     clip: Clip,
 ) -> tuple[Tensor, Tensor]:
-    """The loss of each token by `--policy_loss`, (N,), and where its ratio was clipped, bool (N,)."""
+    """The loss of each token by `--policy_loss`, (N,), and where its ratio was clipped, bool (N,).
+
+    For `cispo` these are the tokens whose weight was cut, which keep their gradient; for `reinforce` none.
+
+    Args:
+        kind: `ppo`, `gspo`, `cispo` or `reinforce`.
+        logprobs: (N,) nats, with gradient.
+        old_logprobs: (N,) nats; `reinforce` does not read them.
+        advantages: (N,).
+        responses: int64 (N,), read by `gspo` alone.
+        clip: the bounds; `cispo` has no lower one.
+    """
     if kind == "reinforce":
         return reinforce(logprobs, advantages), torch.zeros_like(logprobs, dtype=torch.bool)
     if kind == "gspo":
@@ -180,7 +195,10 @@ def k3_is(logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tenso
 
 
 def kl(kind: str, logprobs: Tensor, ref_logprobs: Tensor, old_logprobs: Tensor) -> Tensor:
-    """The estimate of `--kl_estimator` at each token, nats (N,)."""
+    """The estimate of `--kl_estimator` at each token, nats, (N,), (N,), (N,) -> (N,).
+
+    `kind` is `k1`, `k2`, `k3` or `k3_is`, which alone reads `old_logprobs`.
+    """
     if kind == "k3_is":
         return k3_is(logprobs, ref_logprobs, old_logprobs)
     return {"k1": k1, "k2": k2, "k3": k3}[kind](logprobs, ref_logprobs)
@@ -197,8 +215,9 @@ def response_weights(
         constant   w_i = 1 / (R n)           a constant length: no length bias (Dr. GRPO)
         token      w_i = 1 / sum_j n_j       the mean over the step's tokens (DAPO)
 
-    A masked response (m = 0) stays in the denominator. Because the weights are those of the whole
-    step, the gradients of its micro-batches, on whatever ranks, just add up.
+    A masked response (m = 0) stays in the denominator, as in Oat.
+    Because the weights are those of the whole step, the gradients of its micro-batches, on whatever
+    ranks, just add up.
 
     Args:
         lengths: (R,) tokens of each response.
@@ -206,8 +225,8 @@ def response_weights(
         aggregation: `sequence`, `token` or `constant`.
         constant_length: n in tokens; `--generate_max_length`.
 
-    Source: Liu et al. 2025, arXiv:2503.20783, section 3.1 (the constant is Oat's); DAPO,
-    arXiv:2503.14476, eq. 12.
+    Source: GRPO, Shao et al. 2024, arXiv:2402.03300, eq. 3; Dr. GRPO, Liu et al. 2025, arXiv:2503.20783,
+    section 3.1 (the constant is Oat's); DAPO, arXiv:2503.14476, eq. 12.
     """
     if aggregation == "token":
         divisors = lengths.sum().clamp(min=1).expand(len(lengths))
@@ -219,7 +238,10 @@ def response_weights(
 
 
 def response_sums(values: Tensor, responses: Tensor, *, mean: bool = False) -> Tensor:
-    """Of every token's response: the sum, or mean, of `values` over its tokens, (N,), (N,) -> (N,)."""
+    """Of every token's response: the sum, or mean, of `values` over its tokens, (N,), (N,) -> (N,).
+
+    `S_t = sum_s v_s` over the tokens s of the response that t is in, with `mean` divided by their number.
+    """
     count = int(responses.max()) + 1 if len(responses) else 0
     sums = values.new_zeros(count).index_add(0, responses, values)
     if mean:

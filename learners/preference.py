@@ -142,7 +142,8 @@ def judge(
     The loss is `1/n sum_i w_i l_i` over the n pairs of the step, `l_i` that of
     `preference_losses.pair_losses`; weights that have mean 1 over the data leave its scale alone.
     Metrics are Oat's: the mean loss, implicit rewards and their margin, and the share of pairs whose
-    chosen response has the higher reward: before the first step, when all margins are 0, it is 0.
+    chosen response has the higher reward: before the first step, when all margins are 0 but for rounding,
+    it says nothing.
 
     Args:
         pair_batch: P pairs over R responses.

@@ -19,9 +19,9 @@ PREFERENCE_PROGRAM = Path(__file__).with_name("preference_process.py")
 REPOSITORY = PROGRAM.parents[2]
 
 
-def make_qwen2(**changes: Any) -> Qwen2ForCausalLM:
+def make_qwen2(seed: int = 0, **changes: Any) -> Qwen2ForCausalLM:
     """A random Qwen2 of 64 tokens, its configuration changed as given."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     settings = {
         "vocab_size": 64,
         "hidden_size": 32,
@@ -89,18 +89,22 @@ def pair(laboratory) -> list[dict[str, Any]]:
 @pytest.fixture(scope="session")
 def preference_alone(laboratory) -> dict[str, Any]:
     """What one rank found that learned preferences."""
-    return run_ranks(beside(laboratory), world_size=1, program=PREFERENCE_PROGRAM)[0]
+    return run_ranks(beside(laboratory, "preference"), world_size=1, program=PREFERENCE_PROGRAM)[0]
 
 
 @pytest.fixture(scope="session")
 def preference_pair(laboratory) -> list[dict[str, Any]]:
     """What each of two ranks found that learned preferences."""
-    return run_ranks(beside(laboratory), world_size=2, program=PREFERENCE_PROGRAM)
+    return run_ranks(beside(laboratory, "preference"), world_size=2, program=PREFERENCE_PROGRAM)
 
 
-def beside(laboratory: Path) -> Path:
-    directory = laboratory / "preference"
-    directory.mkdir(exist_ok=True)
+def beside(laboratory: Path, name: str) -> Path:
+    """A directory for another program's files, with the laboratory's models."""
+    directory = laboratory / name
+    if not directory.exists():
+        directory.mkdir()
+        for model in ("model", "wide", "wide_tied"):
+            (directory / model).symlink_to(laboratory / model)
     return directory
 
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn.functional import logsigmoid
 from transformers import AutoModelForCausalLM
 
-from learners import value_losses
 from learners.value_model import value_head
 from understand_r1_zero.args import Args
 from understand_r1_zero.encoding import SupervisedExample
@@ -64,38 +64,51 @@ def plain_sft(model_path: Path, aggregation: str, on_prompt: bool) -> dict[str, 
     return loss_and_norm(loss, model.parameters()) | {"tokens": count, "nll": sums.item() / count}
 
 
-def plain_value(model_path: Path, name: str) -> dict[str, float]:
+def plain_value(model_path: Path, args: Args) -> dict[str, float]:
+    """The first step by `args.value`, `args.supervised`: its losses and gradient norm."""
+    flags, by_step, by_sequence = args.value, [], []
     model = AutoModelForCausalLM.from_pretrained(model_path, dtype=torch.float32)
     head = value_head(model, str(model_path), Args().run.seed)
-    outputs, targets, groups, means, policy = [], [], [], [], []
+    outputs, targets, groups, policy = [], [], [], []
     for example in make_value_examples(0):
         text = example.text
         prompt = torch.from_numpy(text.prompt_token_ids).long()
         ids = torch.cat([prompt, torch.from_numpy(text.completion_token_ids).long()])
         hidden = model.base_model(ids[None]).last_hidden_state[0]
         own = [head(hidden[len(prompt) + end])[0] for end in example.step_ends.tolist()]
-        outputs += own
+        values = [output.tanh() if flags.value_head == "tanh" else output for output in own]
+        if flags.value_loss == "bce":
+            pairs = zip(own, example.targets.tolist(), strict=True)
+            losses = [-(y * logsigmoid(o) + (1 - y) * logsigmoid(-o)) for o, y in pairs]
+        else:
+            losses = [(v - y) ** 2 for v, y in zip(values, example.targets.tolist(), strict=True)]
+        outputs += values
         targets += example.targets.tolist()
         groups += [example.group] * len(own)
-        bce = value_losses.binary_cross_entropy(torch.stack(own), torch.from_numpy(example.targets))
-        means.append(bce.mean())
+        by_step += losses
+        by_sequence.append(sum(losses) / len(losses))
         logprobs = model(ids[None]).logits[0].log_softmax(-1)
-        policy += [
-            -logprobs[len(prompt) + t - 1, ids[len(prompt) + t]]
-            for t in np.flatnonzero(text.is_trained).tolist()
-        ]
-    squared = [(o.tanh() - y) ** 2 for o, y in zip(outputs, targets, strict=True)]
-    mse = sum(squared) / len(squared)
-    cross_entropy = sum(policy) / len(policy)
-    loss = {
-        "mse": mse,
-        "bce": sum(means) / len(means),
-        "ranking": plain_ranking(outputs, targets, groups),
-        "joint": cross_entropy + 0.3 * mse,
-    }[name]
-    parameters = [*model.parameters(), *head.parameters()]
-    found = loss_and_norm(loss, parameters)
-    return found | {"value": mse.item(), "policy": cross_entropy.item()}
+        policy.append(
+            [
+                -logprobs[len(prompt) + t - 1, ids[len(prompt) + t]]
+                for t in np.flatnonzero(text.is_trained).tolist()
+            ]
+        )
+    if flags.value_loss == "ranking":
+        value = plain_ranking(outputs, targets, groups)
+    else:
+        value = mean(by_step if flags.value_aggregation == "step" else by_sequence)
+    if args.supervised.sft_aggregation == "sequence":
+        cross_entropy = mean([mean(tokens) for tokens in policy if tokens])
+    else:
+        cross_entropy = mean([loss for tokens in policy for loss in tokens])
+    loss = cross_entropy + flags.value_beta * value if flags.value_joint else value
+    found = loss_and_norm(loss, [*model.parameters(), *head.parameters()])
+    return found | {"value": value.item(), "policy": cross_entropy.item()}
+
+
+def mean(values: list[Any]) -> Any:
+    return sum(values) / len(values)
 
 
 def plain_ranking(outputs: list[Any], targets: list[float], groups: list[int]) -> Any:

@@ -1,18 +1,8 @@
-"""One rank that learns preferences: `python preference_process.py RANK WORLD_SIZE DIRECTORY`.
-
-As `rank_process.py`: runs what needs the real engine and pickles what it found, beside the model of
-`DIRECTORY/../model`. Rank 0 alone runs the experiments of one rank.
-"""
+"""One rank that learns preferences: `python preference_process.py RANK WORLD_SIZE DIRECTORY`; see `lab.py`."""
 
 import dataclasses
 import math
-import os
-import pickle
-import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,71 +10,14 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM
 
-from learners import rendezvous
-from learners.optimizer_steps import OptimizerSteps
-from learners.policy import Policy
-from learners.preference import Preference
-from understand_r1_zero.args import Args
+from learners.pair_batch import PairBatch
+from learners.rank import LearnerRank
+from tests.learners.lab import PACKED, Experiment, Lab, layout, main, updates
 from understand_r1_zero.reference_cache import with_reference
 from understand_r1_zero.types import PreferencePair
 
-HOST = "127.0.0.1"
 VOCABULARY = 64
 NUM_UPDATES = 5
-PARTS = ("preference", "algorithm", "optim", "model", "sampling")
-
-
-@dataclass
-class Lab:
-    """Makes learners of this rank that share its process group."""
-
-    rank: int
-    world_size: int
-    directory: Path
-
-    def join(self) -> None:
-        """Meet the other ranks."""
-        path = self.directory / f"port_{self.world_size}"
-        if self.rank == 0:
-            store = rendezvous.serve(HOST)
-            path.with_suffix(".new").write_text(str(store.port))
-            path.with_suffix(".new").rename(path)
-        else:
-            while not path.exists():
-                time.sleep(0.05)
-            store = rendezvous.connect(HOST, int(path.read_text()))
-        rendezvous.join(store, self.rank, self.world_size, "cpu")
-
-    def learner(self, **flags: Any) -> tuple[Preference, Policy]:
-        """A learner with the given flags over test defaults."""
-        defaults: dict[str, Any] = {
-            "pretrain": str(self.directory.parent / "model"),
-            "learning_rate": 3e-3,
-            "preference_beta": 0.5,
-        }
-        values, args = defaults | flags, Args()
-        for name in PARTS:
-            part = getattr(args, name)
-            own = {f.name: values.pop(f.name) for f in dataclasses.fields(part) if f.name in values}
-            args = replace(args, **{name: replace(part, **own)})
-        assert not values, values
-        needed = args.preference.needs_reference_model
-        policy = Policy(args, num_optimizer_steps=20, device="cpu", needs_reference=needed)
-        return Preference(args, policy, OptimizerSteps(policy, self.directory)), policy
-
-    def run(self, pairs: Sequence[PreferencePair], **flags: Any) -> dict[str, Any]:
-        """A new learner's updates on the same pairs: their metrics, and the weights at the end."""
-        preference, policy = self.learner(**flags)
-        return updates(preference, policy, pairs)
-
-
-def updates(
-    preference: Preference, policy: Policy, pairs: Sequence[PreferencePair]
-) -> dict[str, Any]:
-    return {
-        "metrics": [preference.update(pairs, step) for step in range(NUM_UPDATES)],
-        "weights": policy.full_weights(),
-    }
 
 
 def make_pairs(*, has_spans: bool = False) -> list[PreferencePair]:
@@ -103,57 +36,96 @@ def make_pairs(*, has_spans: bool = False) -> list[PreferencePair]:
     return pairs
 
 
+def learn(learner: LearnerRank, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
+    """Updates on the same pairs."""
+    found = updates(learner, [pairs] * NUM_UPDATES)
+    return found | layout(learner, PairBatch.of(pairs, 0.0).batch)
+
+
+def run(lab: Lab, pairs: Sequence[PreferencePair], **flags: Any) -> dict[str, Any]:
+    return learn(lab.learner(**flags), pairs)
+
+
 def stages(lab: Lab) -> dict[int, Any]:
-    return {stage: lab.run(make_pairs(), zero_stage=stage) for stage in (2, 3)}
+    """A model that ZeRO-3 cuts, in micro-batches of which one rank has more than the other."""
+    flags = {"pretrain": str(lab.directory / "wide"), "max_tokens_per_micro_batch": 40}
+    found = {}
+    for stage in (0, 1, 2, 3):
+        learner = lab.learner(zero_stage=stage, **flags)
+        found[stage] = learn(learner, make_pairs())
+    return found
 
 
 def many_steps(lab: Lab) -> dict[str, Any]:
-    """Two passes of optimizer steps of four, four and two pairs, on spans."""
-    flags: dict[str, Any] = {"train_batch_size": 4, "num_ppo_epochs": 2, "ref_offload": True}
-    return lab.run(make_pairs(has_spans=True), preference_loss="cdpo", **flags)
+    """Two passes of optimizer steps of four, four and two pairs, on spans, with every other term."""
+    soft = [
+        dataclasses.replace(pair, label_smoothing=0.3 if i % 2 else None)
+        for i, pair in enumerate(make_pairs(has_spans=True))
+    ]
+    return run(
+        lab,
+        soft,
+        preference_loss="cdpo",
+        len_reg_alpha=0.02,
+        sft_weight=0.1,
+        train_batch_size=4,
+        num_ppo_epochs=2,
+        ref_offload=True,
+    )
 
 
 def reference_free(lab: Lab) -> dict[str, Any]:
-    return lab.run(make_pairs(), preference_loss="simpo", preference_beta=2.0)
+    return run(lab, make_pairs(), preference_loss="simpo", preference_beta=2.0)
+
+
+def lone(lab: Lab) -> dict[str, Any]:
+    """One pair whose responses lie in one block, under ZeRO-3: of two ranks one has nothing."""
+    rng = np.random.default_rng(1)
+    prompt, *responses = (rng.integers(0, VOCABULARY, n).astype(np.int32) for n in (40, 4, 3))
+    pair = PreferencePair(prompt, *responses)
+    learner = lab.learner(pretrain=str(lab.directory / "wide"), zero_stage=3)
+    return learn(learner, [pair])
 
 
 def precomputed(lab: Lab) -> dict[str, Any]:
     """The reference's log-probs from the policy as it starts; no reference model is loaded."""
-    preference, policy = lab.learner(precompute_ref_logprobs=True)
-    assert not policy.has_reference
-    values = preference.reference_logprobs(make_pairs())
-    return updates(preference, policy, with_reference(make_pairs(), values)) | {"values": values}
+    learner = lab.learner(precompute_ref_logprobs=True)
+    assert not learner._policy.has_reference
+    values = learner.reference_logprobs(make_pairs())
+    pairs = with_reference(make_pairs(), values)
+    return learn(learner, pairs) | {"values": values}
 
 
 def splits(lab: Lab) -> dict[str, Any]:
+    pairs = make_pairs()
+    shuffled = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
     return {
-        "many": lab.run(make_pairs(), max_tokens_per_micro_batch=1),
-        "two responses": lab.run(make_pairs(), train_batch_size_per_device=2),
+        "one": run(lab, pairs),
+        "many": run(lab, pairs, max_tokens_per_micro_batch=1),
+        "two responses": run(lab, pairs, train_batch_size_per_device=2),
+        "apart": run(lab, pairs, linear_cost=0.0),
+        "packed": run(lab, pairs, linear_cost=PACKED),
+        "shuffled": run(lab, shuffled),
     }
 
 
 def nothing(lab: Lab) -> dict[str, Any]:
     """An update without pairs, and one in which the hinge is satisfied everywhere."""
-    preference, policy = lab.learner(preference_loss="slic", preference_beta=1e-3)
-    before = policy.full_weights()
-    empty = preference.update([], 0)
+    learner = lab.learner(preference_loss="slic", preference_beta=1e-3)
+    before = learner.outlet.to_host()[0]
     far = with_reference(make_pairs(), np.tile([-1e4, 1e4], (10, 1)))
-    satisfied = preference.update(far, 1)
-    return {
-        "empty": empty,
-        "satisfied": satisfied,
-        "before": before,
-        "after": policy.full_weights(),
-    }
+    found = updates(learner, [[], far])
+    empty, satisfied = found["metrics"]
+    return {"empty": empty, "satisfied": satisfied, "before": before, "after": found["weights"]}
 
 
 def not_finite(lab: Lab) -> str:
     """A reference log-prob that is not a number, as a broken file might hold."""
-    preference, _ = lab.learner()
+    learner = lab.learner()
     values = np.zeros((10, 2))
     values[3, 1] = math.nan
     try:
-        preference.update(with_reference(make_pairs(), values), 7)
+        learner.update(with_reference(make_pairs(), values), 7)
     except FloatingPointError as error:
         return str(error)
     return ""
@@ -161,8 +133,7 @@ def not_finite(lab: Lab) -> str:
 
 def plain(lab: Lab) -> dict[str, float]:
     """Loss and gradient norm of the first optimizer step by a loop over pairs, without our code."""
-    path = lab.directory.parent / "model"
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    model = AutoModelForCausalLM.from_pretrained(lab.directory / "model", dtype=torch.float32)
     loss, pairs = torch.zeros(()), make_pairs()
     for pair in pairs:
         logprobs = []
@@ -179,20 +150,9 @@ def plain(lab: Lab) -> dict[str, float]:
     return {"loss": loss.item(), "grad_norm": float(torch.nn.utils.get_total_norm(gradients))}
 
 
-ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (stages, many_steps, reference_free, precomputed)
-ONE_RANK: tuple[Callable[[Lab], Any], ...] = (plain, splits, nothing, not_finite)
-
-
-def main(rank: int, world_size: int, directory: Path) -> None:
-    """Run the experiments of this rank."""
-    os.environ["DS_ACCELERATOR"] = "cpu"
-    torch.set_num_threads(1)
-    lab = Lab(rank, world_size, directory)
-    lab.join()
-    chosen = ANY_RANKS + (ONE_RANK if world_size == 1 else ())
-    found = {experiment.__name__: experiment(lab) for experiment in chosen}
-    (directory / f"found_{world_size}_{rank}.pkl").write_bytes(pickle.dumps(found))
+ANY_RANKS: tuple[Experiment, ...] = (stages, many_steps, reference_free, precomputed, lone)
+ONE_RANK: tuple[Experiment, ...] = (plain, splits, nothing, not_finite)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(ANY_RANKS, ONE_RANK, algo="dpo", learning_rate=3e-3, preference_beta=0.5)

@@ -1,41 +1,34 @@
 """One learner rank in a process of its own: `python rank_process.py RANK WORLD_SIZE DIRECTORY`.
 
-Runs the experiments that need the real engine, several learners one after another in the one process
-group, and pickles what each found for the tests to judge. Rank 0 alone runs those of one rank.
+Policy-gradient updates; see `lab.py`.
 """
 
 import dataclasses
 import math
-import pickle
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from transformers import AutoModelForCausalLM
 
-from learners import rendezvous
-from learners.batching import Batch, plan
-from learners.rank import LearnerRank
+from learners.batching import Batch, optimizer_batches, plan
+from tests.learners.lab import PACKED, Experiment, Lab, args_with, layout, main, updates
+from tests.learners.plain_policy_gradient import plain_updates
 from understand_r1_zero.args import Args
 from understand_r1_zero.types import Trajectory
 
-HOST = "127.0.0.1"
 VOCABULARY = 64
+OBJECTIVES_RATE = 3e-3
 WITHOUT_SIGNAL = 2
 """The group whose rewards are equal."""
-PARTS = ("algorithm", "policy", "optim", "lora", "model", "run", "sampling")
 
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "gspo": {
         "policy_loss": "gspo",
         "critic_type": "rloo",
-        "cliprange": 0.01,
-        "cliprange_high": 0.02,
+        "cliprange": 0.02,
+        "cliprange_high": 0.05,
         "is_level": "sequence",
         "beta": 0.1,
         "kl_estimator": "k3_is",
@@ -47,65 +40,42 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
         "is_mode": "mask",
         "ent_coef": 0.01,
     },
+    "dual clip": {
+        "critic_type": "reinforce_pp_baseline",
+        "cliprange": 0.05,
+        "cliprange_high": 0.1,
+        "dual_clip": 1.2,
+        "beta": 0.1,
+        "kl_estimator": "k2",
+        "gamma": 0.9,
+    },
+    "remax": {
+        "policy_loss": "reinforce",
+        "critic_type": "remax",
+        "is_level": "sequence",
+        "is_mode": "mask",
+        "beta": 0.1,
+        "kl_estimator": "k1",
+        "reward_scale": 0.5,
+    },
+    "grpo": {
+        "critic_type": "grpo",
+        "loss_aggregation": "token",
+        "kl_penalty_coef": 0.05,
+        "whiten_adv": True,
+        "beta": 0.1,
+    },
+    "reinforce": {
+        "critic_type": "reinforce",
+        "loss_aggregation": "sequence",
+        "kl_penalty_coef": 0.05,
+        "gamma": 0.95,
+        "tis_c": 0.0,
+        "ent_coef": 0.01,
+    },
+    "drgrpo": {"kl_penalty_coef": 0.05, "cliprange": 0.05},
 }
-"""Between them they use most of what no other experiment does."""
-
-
-class Lab:
-    """Makes learners of this rank that share its process group."""
-
-    def __init__(self, rank: int, world_size: int, directory: Path) -> None:
-        self.rank, self.world_size, self.directory = rank, world_size, directory
-        self.is_together = False
-
-    def learner(self, num_threads: int = 1, **flags: Any) -> LearnerRank:
-        """A started learner with the given flags over test defaults."""
-        learner = LearnerRank(
-            make_args(self.directory, **flags),
-            self.rank,
-            self.world_size,
-            num_optimizer_steps=20,
-            num_threads=num_threads,
-            dump_directory=str(self.directory / "dumps"),
-        )
-        port = learner.listen(HOST) if self.rank == 0 else 0
-        learner.start(HOST, port if self.is_together else self._exchange(port))
-        if not self.is_together:
-            rendezvous.connect = lambda host, port: None
-            rendezvous.join = lambda store, rank, world_size, device: None
-            self.is_together = True
-        return learner
-
-    def _exchange(self, port: int) -> int:
-        path = self.directory / f"port_{self.world_size}"
-        if self.rank == 0:
-            path.with_suffix(".new").write_text(str(port))
-            path.with_suffix(".new").rename(path)
-        while not path.exists():
-            time.sleep(0.05)
-        return int(path.read_text())
-
-    def run(self, batches: list[list[Trajectory]], **flags: Any) -> dict[str, Any]:
-        """A new learner's updates: their metrics, and the weights and log-probs at the end."""
-        return updates(self.learner(**flags), batches)
-
-
-def make_args(directory: Path, **flags: Any) -> Args:
-    """Test defaults with any flag of `PARTS` replaced."""
-    defaults: dict[str, Any] = {
-        "pretrain": str(directory / "model"),
-        "learning_rate": 1e-2,
-        "train_batch_size": 24,
-        "generate_max_length": 12,
-        "temperature": 0.8,
-    }
-    values, args = defaults | flags, Args()
-    for name in PARTS:
-        part = getattr(args, name)
-        own = {f.name: values.pop(f.name) for f in dataclasses.fields(part) if f.name in values}
-        args = dataclasses.replace(args, **{name: dataclasses.replace(part, **own)})
-    assert not values, values
-    return args
+"""Between them they use every loss, advantage, KL, aggregation and importance weight."""
 
 
 def make_trajectories(seed: int) -> list[Trajectory]:
@@ -129,22 +99,32 @@ def make_trajectories(seed: int) -> list[Trajectory]:
     return trajectories
 
 
-def updates(
-    learner: LearnerRank, batches: list[list[Trajectory]], first_step: int = 0
-) -> dict[str, Any]:
-    metrics = [learner.update(batch, step) for step, batch in enumerate(batches, first_step)]
-    timings = "misc/gradient_update_elapse", "misc/learner_tokens_per_s"
-    return {
-        "metrics": [{k: v for k, v in m.items() if k not in timings} for m in metrics],
-        "weights": learner.outlet.to_host()[0],
-        "old_logprobs": learner.old_logprobs(),
-        "first_step": learner.first_step_metrics(),
-    }
+def with_steps(trajectories: list[Trajectory]) -> list[Trajectory]:
+    """The same with step rewards, a greedy response's reward, and two responses of unknown worth."""
+    rng, found = np.random.default_rng(0), []
+    for i, trajectory in enumerate(trajectories):
+        length = len(trajectory.response_token_ids)
+        ends = np.flatnonzero(rng.random(length) < 0.2)
+        found.append(
+            dataclasses.replace(
+                trajectory,
+                is_known=i not in (3, 12),
+                is_masked=trajectory.is_masked or i in (3, 12),
+                step_ends=tuple(ends.tolist()),
+                step_rewards=tuple(rng.normal(0, 0.3, len(ends)).tolist()),
+                baseline_reward=0.1 * trajectory.group,
+            )
+        )
+    return found
 
 
 def stages(lab: Lab) -> dict[int, Any]:
-    batches = [make_trajectories(0), make_trajectories(1)]
-    return {stage: lab.run(batches, zero_stage=stage) for stage in (0, 1, 2, 3)}
+    """Micro-batches of which one rank has more than the other."""
+    batches, found = [make_trajectories(0), make_trajectories(1)], {}
+    for stage in (0, 1, 2, 3):
+        learner = lab.learner(zero_stage=stage, max_tokens_per_micro_batch=45)
+        found[stage] = updates(learner, batches) | layout(learner, Batch.of(batches[0]))
+    return found
 
 
 def wide_heads(lab: Lab) -> dict[str, Any]:
@@ -169,8 +149,7 @@ def adapters(lab: Lab) -> dict[str, Any]:
         found[stage] = {"at first": learner.outlet.to_host()[0], **updates(learner, batches)}
         own = learner._policy.engine.full_parameters()
         found[stage]["own"] = {name: tensor.clone().numpy() for name, tensor in own}
-    directory = lab.directory / f"adapters_{lab.world_size}"
-    directory.mkdir(exist_ok=True)
+    directory = lab.place("adapters")
     learner.save(str(directory))
     more = [make_trajectories(2)]
     resumed = lab.learner(zero_stage=3, **flags)
@@ -212,14 +191,41 @@ def many_steps(lab: Lab) -> dict[str, Any]:
 
 
 def objectives(lab: Lab) -> dict[str, Any]:
-    """Other losses, in two optimizer steps; all rows in one micro-batch, or each in one of its own."""
-    batches = [make_trajectories(0)]
+    """Two updates of two optimizer steps; on one rank also laid out and ordered otherwise, and plainly."""
+    batches = [with_steps(make_trajectories(seed)) for seed in (0, 1)]
+    shared: dict[str, Any] = {"train_batch_size": 12, "learning_rate": OBJECTIVES_RATE}
+    ways: dict[str, dict[str, Any]] = {
+        "one": {},
+        "many": {"max_tokens_per_micro_batch": 1, "linear_cost": 0.0},
+        "packed": {"linear_cost": PACKED},
+    }
     found = {}
     for name, flags in OBJECTIVES.items():
-        for split, max_tokens in (("one", 16384), ("many", 1)):
-            limits = {"max_tokens_per_micro_batch": max_tokens, "train_batch_size": 12}
-            found[name, split] = lab.run(batches, **limits, **flags)
+        for way, own in ways.items() if lab.world_size == 1 else [("one", {})]:
+            learner = lab.learner(**shared, **flags, **own)
+            found[name, way] = updates(learner, batches)
+            found[name, way] |= layout(learner, Batch.of(batches[0]))
+        if lab.world_size == 1:
+            orders = [shuffled_within_steps(batch, step) for step, batch in enumerate(batches)]
+            found[name, "shuffled"] = lab.run(orders, **shared, **flags)
+            args = args_with(lab.defaults | shared | flags)
+            found[name, "plain"] = plain_updates(lab.directory / "model", batches, args)
     return found
+
+
+def shuffled_within_steps(batch: list[Trajectory], step: int) -> list[Trajectory]:
+    """In another order, with the same responses in every optimizer step."""
+    rng, found = np.random.default_rng(0), list(batch)
+    for chosen in optimizer_batches(len(batch), 12, 1, (Args().run.seed, step)):
+        for place, origin in zip(chosen, rng.permutation(chosen), strict=True):
+            found[place] = batch[origin]
+    return found
+
+
+def lone(lab: Lab) -> dict[str, Any]:
+    """One response that is not masked, under ZeRO-3: of two ranks one has nothing."""
+    batch = [dataclasses.replace(t, is_masked=i != 6) for i, t in enumerate(make_trajectories(0))]
+    return lab.run([batch] * 2, pretrain=str(lab.directory / "wide"), zero_stage=3, beta=0.1)
 
 
 def refreshed(lab: Lab) -> dict[str, Any]:
@@ -227,8 +233,7 @@ def refreshed(lab: Lab) -> dict[str, Any]:
     flags: dict[str, Any] = {"beta": 0.1, "ref_refresh_steps": 2, "ref_offload": True}
     batches = [make_trajectories(seed) for seed in range(5)]
     straight = updates(learner := lab.learner(**flags), batches[:3])
-    directory = lab.directory / f"refreshed_{lab.world_size}"
-    directory.mkdir(exist_ok=True)
+    directory = lab.place("refreshed")
     learner.save(str(directory))
     resumed = lab.learner(**flags)
     resumed.load(str(directory))
@@ -272,8 +277,7 @@ def resume(lab: Lab) -> dict[str, Any]:
     }
     batches = [make_trajectories(seed) for seed in range(4)]
     straight = updates(learner := lab.learner(**flags), batches[:2])
-    directory = lab.directory / f"saved_{lab.world_size}"
-    directory.mkdir(exist_ok=True)
+    directory = lab.place("saved")
     learner.save(str(directory))
     saved = learner.outlet.to_host()[0]
     straight = updates(learner, batches[2:], first_step=2)
@@ -361,7 +365,7 @@ def other_num_ranks(lab: Lab) -> str:
     return ""
 
 
-ONE_RANK: tuple[Callable[[Lab], Any], ...] = (
+ONE_RANK: tuple[Experiment, ...] = (
     plain,
     orders,
     splits,
@@ -370,26 +374,25 @@ ONE_RANK: tuple[Callable[[Lab], Any], ...] = (
     not_finite,
     other_num_ranks,
 )
-ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (
+ANY_RANKS: tuple[Experiment, ...] = (
     stages,
     wide_heads,
     packing,
     adapters,
     many_steps,
     objectives,
+    lone,
     refreshed,
     resume,
 )
 
 
-def main(rank: int, world_size: int, directory: Path) -> None:
-    """Run the experiments of this rank."""
-    torch.set_num_threads(1)
-    lab = Lab(rank, world_size, directory)
-    chosen = ANY_RANKS + (ONE_RANK if world_size == 1 else ())
-    found = {experiment.__name__: experiment(lab) for experiment in chosen}
-    (directory / f"found_{world_size}_{rank}.pkl").write_bytes(pickle.dumps(found))
-
-
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(
+        ANY_RANKS,
+        ONE_RANK,
+        learning_rate=1e-2,
+        train_batch_size=24,
+        generate_max_length=12,
+        temperature=0.8,
+    )

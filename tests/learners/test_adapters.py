@@ -58,6 +58,7 @@ def test_adapters_change_nothing_at_first(laboratory):
 
 
 @pytest.mark.engine
+@pytest.mark.xdist_group("rank_process")
 @pytest.mark.parametrize("stage", [0, 2, 3])
 def test_only_adapters_are_trained_and_merged_weights_are_published(alone, laboratory, stage):
     found = alone["adapters"][stage]
@@ -74,6 +75,7 @@ def test_only_adapters_are_trained_and_merged_weights_are_published(alone, labor
 
 
 @pytest.mark.engine
+@pytest.mark.xdist_group("rank_process")
 @pytest.mark.parametrize("stage", [0, 2, 3])
 def test_adapters_learn_the_same_on_two_ranks(alone, pair, stage):
     expected = alone["adapters"][2]
@@ -85,6 +87,7 @@ def test_adapters_learn_the_same_on_two_ranks(alone, pair, stage):
 
 
 @pytest.mark.engine
+@pytest.mark.xdist_group("rank_process")
 @pytest.mark.parametrize("num_ranks", [1, 2])
 def test_adapters_resume_and_their_checkpoint_is_merged(alone, pair, laboratory, num_ranks):
     found = (alone if num_ranks == 1 else pair[0])["adapters"]

@@ -8,35 +8,27 @@ import torch
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-pytestmark = pytest.mark.engine
+from tests.learners.agreement import assert_same_metrics, assert_same_weights
+from tests.learners.rank_process import OBJECTIVES, OBJECTIVES_RATE
+
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("rank_process")]
 
 STAGES = (0, 1, 2, 3)
 LEARNING_RATE = 1e-2
 
 
 def assert_same_learning(
-    found: dict[str, Any], expected: dict[str, Any], *, outliers: float = 0.0
+    found: dict[str, Any],
+    expected: dict[str, Any],
+    learning_rate: float = LEARNING_RATE,
+    *,
+    outliers: float = 0.0,
 ) -> None:
-    """Weights, metrics and log-probs agree but for rounding.
-
-    Where a gradient is all but zero, Adam turns its rounding into a step of up to the learning rate:
-    a few weights may be further off than the mean, and the share `outliers` of them by any step.
-    """
-    for one, other in zip(found["metrics"], expected["metrics"], strict=True):
-        assert one == pytest.approx(other | _clipped(one, other, outliers), rel=2e-3, abs=1e-4)
-    for name, weight in expected["weights"].items():
-        difference = np.abs(found["weights"][name] - weight)
-        assert difference.mean() < 1e-3 * LEARNING_RATE, name
-        assert (difference >= 0.05 * LEARNING_RATE).mean() <= outliers, name
+    """Weights, metrics and log-probs agree but for rounding."""
+    assert_same_metrics(found, expected)
+    assert_same_weights(found, expected, learning_rate, outliers=outliers)
     for one, other in zip(found["old_logprobs"], expected["old_logprobs"], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
-
-
-def _clipped(one: dict[str, float], other: dict[str, float], outliers: float) -> dict[str, float]:
-    """Where a few weights may be off, so may a ratio at a border be: one response's is clipped or not."""
-    name = "train/pg_clipfrac"
-    is_near = outliers > 0 and name in one and abs(one[name] - other[name]) < 0.06
-    return {name: one[name]} if is_near else {}
 
 
 def initial_weights(laboratory) -> dict[str, np.ndarray]:
@@ -56,20 +48,37 @@ def test_zero_stages_learn_the_same(alone, stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_two_ranks_learn_what_one_learns(alone, pair, stage):
+    first, second = pair[0]["stages"][stage]["counts"]
+    assert min(first, second) > 1 and first != second
     assert_same_learning(pair[0]["stages"][stage], alone["stages"][stage])
+
+
+def test_a_rank_without_a_share_learns_what_the_other_does(alone, pair):
+    assert_same_learning(pair[0]["lone"], alone["lone"])
 
 
 def test_two_ranks_learn_what_one_learns_over_many_steps(alone, pair):
     assert_same_learning(pair[0]["many_steps"], alone["many_steps"])
 
 
-@pytest.mark.parametrize("name", ["gspo", "cispo"])
-def test_every_objective_is_the_same_however_it_is_split(alone, pair, name):
-    expected = alone["objectives"][name, "one"]
-    for found in (alone["objectives"][name, "many"], pair[0]["objectives"][name, "one"]):
-        assert_same_learning(found, expected, outliers=1e-3)
-    assert expected["metrics"][0]["train/pg_clipfrac"] > 0
-    assert expected["metrics"][0]["train/reg_loss"] != 0
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_equals_a_plain_loop_over_tokens(alone, name):
+    plain, found = (alone["objectives"][name, way] for way in ("plain", "one"))
+    assert_same_weights(found, plain, OBJECTIVES_RATE, outliers=1e-3)
+    for one, other in zip(found["metrics"], plain["metrics"], strict=True):
+        assert {key: one[key] for key in other} == pytest.approx(other, rel=2e-3, abs=1e-5)
+        assert (one["train/pg_clipfrac"] > 0) == (name != "remax")
+        assert (one["train/reg_loss"] != 0) == (name != "drgrpo")
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_is_the_same_however_it_is_laid_out_and_ordered(alone, pair, name):
+    runs, expected = alone["objectives"], alone["objectives"][name, "one"]
+    assert runs[name, "packed"]["most_blocks"] > 1 == runs[name, "many"]["most_blocks"]
+    for found in (runs[name, "many"], runs[name, "packed"], pair[0]["objectives"][name, "one"]):
+        assert_same_learning(found, expected, OBJECTIVES_RATE, outliers=1e-3)
+    assert_same_metrics(runs[name, "shuffled"], expected)
+    assert_same_weights(runs[name, "shuffled"], expected, OBJECTIVES_RATE, outliers=1e-3)
 
 
 @pytest.mark.parametrize("num_ranks", [1, 2])

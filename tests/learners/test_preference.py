@@ -7,33 +7,20 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from learners.batching import collate, plan
 from learners.model import TokenLogprobs
 from learners.pair_batch import PairBatch, is_in_spans
 from learners.preference import judge, token_slopes
 from learners.rows import Limits
+from tests.learners.conftest import make_qwen2
 from understand_r1_zero.args_preference import PreferenceArgs, PreferenceLoss
 from understand_r1_zero.types import PreferencePair
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 VOCABULARY = 64
 SMOOTHING = 0.2
-
-
-def make_model(seed: int) -> Qwen2ForCausalLM:
-    torch.manual_seed(seed)
-    config = Qwen2Config(
-        vocab_size=VOCABULARY,
-        hidden_size=16,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        initializer_range=0.3,
-    )
-    model = Qwen2ForCausalLM(config)
-    return model.double()
 
 
 def make_pairs() -> list[PreferencePair]:
@@ -162,8 +149,8 @@ LIMITS = {
 @pytest.mark.parametrize("name", get_args(PreferenceLoss))
 def test_two_passes_are_the_gradient_of_the_whole_loss(name, limits):
     args = PreferenceArgs(preference_loss=name, label_smoothing=SMOOTHING, sft_weight=0.1)
-    pairs, reference = make_pairs(), make_model(1)
-    model, whole = make_model(2), make_model(2)
+    pairs, reference = make_pairs(), make_qwen2(seed=1).double()
+    model, whole = (make_qwen2(seed=2).double() for _ in range(2))
     loss = two_passes(model, reference, pairs, args, limits)
     expected = plain_step(whole, reference, pairs, args)
     expected.backward()
