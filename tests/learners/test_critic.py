@@ -16,12 +16,13 @@ from learners.batching import Batch
 from learners.critic import Targets
 from learners.returns import Recipe, Rewards, critic_advantages
 from learners.value_model import HEAD, save_value_model, value_head
+from tests.learners.agreement import assert_same_metrics, assert_same_weights
 from tests.learners.conftest import make_qwen2, run_ranks
 from tests.learners.critic_process import FLAGS, batches
 from understand_r1_zero.types import Trajectory
 
 PROGRAM = Path(__file__).with_name("critic_process.py")
-GAMMA, LAM, CLIP_VALUE, TEMPERATURE = 0.95, 0.9, 0.1, 0.8
+GAMMA, LAM, TEMPERATURE, LEARNING_RATE = 0.95, 0.9, 0.8, 1e-2
 KINDS = tuple(FLAGS)
 
 
@@ -207,28 +208,29 @@ def test_the_first_update_equals_a_plain_loop(place, alone, kind):
         assert metrics[key] == pytest.approx(value, rel=1e-4), key
 
 
-def same_weights(found, expected, tolerance=2e-5):
-    for part in ("weights", "critic"):
-        for name, tensor in expected[part].items():
-            assert np.abs(found[part][name] - tensor).max() < tolerance, (part, name)
+def assert_same_learning(found, expected):
+    assert_same_metrics(found, expected)
+    assert_same_weights(found, expected, LEARNING_RATE)
+    critics = ({"weights": each["critic"]} for each in (found, expected))
+    assert_same_weights(*critics, LEARNING_RATE)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_every_zero_stage_learns_the_same(alone, kind, stage):
-    same_weights(alone["stages"][kind, stage], alone["stages"][kind, 0])
+    assert_same_learning(alone["stages"][kind, stage], alone["stages"][kind, 0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("stage", [0, 1, 2, 3])
 def test_two_ranks_learn_what_one_does(alone, pair, kind, stage):
-    same_weights(pair[0]["stages"][kind, stage], alone["stages"][kind, stage])
+    assert_same_learning(pair[0]["stages"][kind, stage], alone["stages"][kind, stage])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("split", ["many", "packed", "shuffled"])
 def test_rows_micro_batches_and_order_do_not_matter(alone, kind, split):
-    same_weights(alone["splits"][kind, split], alone["splits"][kind, "one"])
+    assert_same_learning(alone["splits"][kind, split], alone["splits"][kind, "one"])
 
 
 def test_the_critic_learns_alone_while_it_warms_up(alone):

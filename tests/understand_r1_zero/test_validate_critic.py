@@ -15,7 +15,10 @@ from understand_r1_zero.cli import parse
         ("--critic_type ppo --lam -1", ["--lam must be at least 0, got -1"]),
         ("--critic_type ppo --vf_coef 0", ["--vf_coef must be above 0"]),
         ("--critic_type ppo --vf_coef inf", ["--vf_coef must be a finite number, got inf"]),
-        ("--critic_type ppo --cliprange_value nan", ["--cliprange_value must be at least 0, got nan"]),
+        (
+            "--critic_type ppo --cliprange_value nan",
+            ["--cliprange_value must be at least 0, got nan"],
+        ),
         (
             "--critic_type ppo --critic_trunk shared --critic_warmup_steps 3",
             ["--critic_warmup_steps 3", "--critic_trunk separate"],
