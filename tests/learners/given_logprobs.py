@@ -108,7 +108,7 @@ def our_policy_steps(case: PolicyCase, given: Given) -> list[dict[str, Any]]:
         )
     has_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
     policy, steps = GivenPolicy(given, has_reference=has_reference), GivenSteps(given)
-    PolicyGradient(args, policy, steps).update(trajectories, step=0)
+    PolicyGradient(args, policy, steps, critic=None).update(trajectories, step=0)
     return steps.found[: len(given["steps"])]
 
 
