@@ -14,11 +14,9 @@ given, name the columns of a problem and its response and come before all others
 How texts become token ids is told in `encoding.py`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from understand_r1_zero.args import Args, DataArgs
 from understand_r1_zero.data import describe_faults, require_column
@@ -53,8 +51,6 @@ def load_examples(args: Args) -> Examples:
         ValueError: the source cannot be read, has none of the columns, or has rows at fault.
     """
     supervised = args.supervised
-    if not supervised.sft_data:
-        raise ValueError("--sft_data must be given: a file of examples, see --help")
     _, table = open_training(supervised.sft_data, supervised.sft_split, "--sft_split")
     found = read_rows(table, row_reader(table, args.data, load_encoder(args)))
     longest = supervised.sft_max_length
@@ -113,21 +109,3 @@ def row_reader(
 
 def _problem_reader(keys: tuple[str, str], encoder: Encoder) -> Callable[[Any], SupervisedExample]:
     return lambda row: encoder.problem(*(text_of(row, key) for key in keys))
-
-
-def hold_out(
-    examples: Iterable[SupervisedExample], share: float, seed: int
-) -> tuple[list[SupervisedExample], list[SupervisedExample]]:
-    """Examples to train on, and `share` of them, drawn by `seed`, that are held out; order is kept.
-
-    Examples with the same prompt go the same way, so that nothing held out was half seen.
-    """
-    examples = list(examples)
-    prompts = [each.prompt_token_ids.tobytes() for each in examples]
-    distinct = list(dict.fromkeys(prompts))
-    order = np.random.default_rng(seed).permutation(len(distinct))
-    held_out = {distinct[i] for i in order[: round(share * len(distinct))]}
-    kept: tuple[list[SupervisedExample], list[SupervisedExample]] = ([], [])
-    for example, prompt in zip(examples, prompts, strict=True):
-        kept[prompt in held_out].append(example)
-    return kept

@@ -53,6 +53,11 @@ class ValueExample:
     group: int
 
     @property
+    def prompt_token_ids(self) -> np.ndarray:
+        """int32 (P,)."""
+        return self.text.prompt_token_ids
+
+    @property
     def num_tokens(self) -> int:
         """Prompt and completion tokens together."""
         return self.text.num_tokens
@@ -66,8 +71,6 @@ def load_value_examples(args: Args) -> list[ValueExample]:
             that `--value_loss` or `--value_head` cannot reach.
     """
     value = args.value
-    if not value.value_data:
-        raise ValueError("--value_data must be given: a file of steps with values, see --help")
     _, table = open_training(value.value_data, value.value_split, "--value_split")
     read = _row_reader(table, load_encoder(args), _bounds(args))
     rows = read_rows(table, read)

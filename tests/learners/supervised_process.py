@@ -31,7 +31,8 @@ from tests.learners.plain_supervised import (
     plain_value,
 )
 from understand_r1_zero.args import Args
-from understand_r1_zero.supervised import hold_out, load_examples
+from understand_r1_zero.holdout import hold_out
+from understand_r1_zero.supervised import load_examples
 
 HOST = "127.0.0.1"
 PARTS = ("supervised", "value", "optim", "model", "run", "sampling")
