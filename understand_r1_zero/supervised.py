@@ -19,17 +19,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from understand_r1_zero.args import Args, DataArgs
-from understand_r1_zero.data import describe_faults, require_column
-from understand_r1_zero.encoding import (
-    MESSAGES,
-    Encoder,
-    RowFault,
-    SupervisedExample,
-    cell_of,
-    load_encoder,
-    text_of,
-)
+from understand_r1_zero.encoding import MESSAGES, Encoder, SupervisedExample, load_encoder
 from understand_r1_zero.sources import open_training
+from understand_r1_zero.table_rows import cell_of, parse_rows, require_column, text_of
 from understand_r1_zero.tables import Table
 
 PAIR = ("prompt", "completion")
@@ -52,7 +44,7 @@ def load_examples(args: Args) -> Examples:
     """
     supervised = args.supervised
     _, table = open_training(supervised.sft_data, supervised.sft_split, "--sft_split")
-    found = read_rows(table, row_reader(table, args.data, load_encoder(args)))
+    found = parse_rows(table, row_reader(table, args.data, load_encoder(args)))
     longest = supervised.sft_max_length
     kept = [each for each in found if not longest or each.num_tokens <= longest]
     if not kept:
@@ -61,23 +53,6 @@ def load_examples(args: Args) -> Examples:
             f"the shortest of {len(found)} examples, got {longest}; raise it"
         )
     return Examples(kept, len(found) - len(kept))
-
-
-def read_rows(table: Table, read: Callable[[Any], Any]) -> list[Any]:
-    """`read` of every row; one error names those for which it raises `RowFault`."""
-    found: list[Any] = []
-    faults: list[tuple[int, str]] = []
-    for number, row in enumerate(table.rows):
-        try:
-            found.append(read(row))
-        except RowFault as fault:
-            faults.append((number, str(fault)))
-    if faults:
-        described = describe_faults(table.place, faults, len(found) + len(faults))
-        raise ValueError(f"{described}; mend or remove them")
-    if not found:
-        raise ValueError(f"{table.place} has no rows")
-    return found
 
 
 def row_reader(

@@ -23,16 +23,9 @@ from typing import Any
 import numpy as np
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.encoding import (
-    Encoder,
-    RowFault,
-    SupervisedExample,
-    cell_of,
-    load_encoder,
-    text_of,
-)
+from understand_r1_zero.encoding import Encoder, SupervisedExample, load_encoder
 from understand_r1_zero.sources import open_training
-from understand_r1_zero.supervised import read_rows
+from understand_r1_zero.table_rows import RowFault, cell_of, parse_rows, text_of
 from understand_r1_zero.tables import Table
 
 PROMPT_KEYS = ("prompt", "query", "problem")
@@ -73,7 +66,7 @@ def load_value_examples(args: Args) -> list[ValueExample]:
     value = args.value
     _, table = open_training(value.value_data, value.value_split, "--value_split")
     read = _row_reader(table, load_encoder(args), _bounds(args))
-    rows = read_rows(table, read)
+    rows = parse_rows(table, read)
     return [replace(each, group=group) for group, examples in enumerate(rows) for each in examples]
 
 
