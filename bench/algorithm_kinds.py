@@ -194,8 +194,8 @@ KINDS = (
         {
             "Value": (
                 *("--algo", "value", "--value_data", str(MARKED.relative_to(REPOSITORY))),
-                *("--value_loss", "bce", "--learning_rate", "2e-3", "--rollout_batch_size", "128"),
-                *("--num_prompt_epoch", "5", "--max_steps", "900", *DECAYING),
+                *("--value_loss", "bce", "--learning_rate", "3e-3", "--rollout_batch_size", "128"),
+                *("--num_prompt_epoch", "6", "--max_steps", "1000", *DECAYING),
                 *("--holdout", "0.05", "--eval_steps", "100"),
             )
         },
