@@ -41,10 +41,10 @@ def preferences(path):
         (
             {
                 "prompt": problem,
-                "chosen": f"\\boxed{{{answer}}}",
+                "chosen": "\n".join([*steps, f"\\boxed{{{answer}}}"]),
                 "rejected": f"\\boxed{{{answer + 1}}}",
             }
-            for problem, _, answer in sums(16)
+            for problem, steps, answer in sums(16)
         ),
     )
 
