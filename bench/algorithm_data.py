@@ -29,7 +29,7 @@ HASTY = 50 / 92
 """Share of the pupils who answer at once among those who come to an end, as in the base's corpus."""
 MAX_ERROR = 9
 """A wrong running total is off by 1 to this."""
-MAX_TERMS = 4
+NUM_TERMS = (3, 4)
 """As in the demo's training problems and benchmarks; the base's corpus has sums of five too."""
 
 
@@ -53,14 +53,14 @@ def write_homework(path: Path, num_rows: int, seed: int) -> None:
 def write_marked_steps(path: Path, num_problems: int, seed: int) -> None:
     """Two solutions a problem, one right, one with a wrong running total from which the rest follows.
 
+    There are `num_problems` of each of `NUM_TERMS`, all different.
+
     The mark of a step is 1 while all steps so far are right. Both solutions are marked from the step
     with the error on: at every position, and in every problem, half of the marks are 1, so that
     neither tells them apart. A step ends in the last digit of its total, not in the line's end.
     """
     rng = random.Random(seed)
-    sums = (draw_sum(rng) for _ in itertools.count())
-    short = (problem for problem in sums if len(problem.terms) <= MAX_TERMS)
-    problems = dict.fromkeys(itertools.islice(short, num_problems))
+    problems = [problem for n in NUM_TERMS for problem in _distinct(n, num_problems, rng)]
     _write(path, (row for problem in problems for row in _marked(problem, rng)))
 
 
@@ -70,6 +70,15 @@ def wrong_lines(problem: Sum, place: int, error: int) -> list[str]:
     totals[place + 1 :] = [total + error for total in totals[place + 1 :]]
     steps = zip(totals, problem.terms[1:], totals[1:], strict=False)
     return [f"{before}{term:+d}={after}" for before, term, after in steps]
+
+
+def _distinct(num_terms: int, num_problems: int, rng: random.Random) -> Iterable[Sum]:
+    found: dict[Sum, None] = {}
+    while len(found) < num_problems:
+        problem = draw_sum(rng)
+        if len(problem.terms) == num_terms:
+            found[problem] = None
+    return found
 
 
 def _marked(problem: Sum, rng: random.Random) -> Iterator[dict[str, Any]]:

@@ -115,7 +115,7 @@ def write_data() -> None:
     DATA.mkdir(parents=True, exist_ok=True)
     for path, write in (
         (HOMEWORK, lambda: write_homework(HOMEWORK, 80_000, SEED)),
-        (MARKED, lambda: write_marked_steps(MARKED, 20_000, SEED)),
+        (MARKED, lambda: write_marked_steps(MARKED, 3000, SEED)),
         (RANDOM, lambda: write_random_model(RANDOM, SEED)),
     ):
         if not path.exists():
@@ -196,8 +196,8 @@ KINDS = (
             "Value": (
                 *("--algo", "value", "--value_data", str(MARKED.relative_to(REPOSITORY))),
                 *("--value_loss", "bce", "--learning_rate", "3e-3", "--rollout_batch_size", "128"),
-                *("--num_prompt_epoch", "6", "--max_steps", "1000", *DECAYING),
-                *("--holdout", "0.05", "--eval_steps", "100"),
+                *("--num_prompt_epoch", "12", "--max_steps", "1000", *DECAYING),
+                *("--holdout", "0.1", "--eval_steps", "100"),
             )
         },
         (),

@@ -50,8 +50,8 @@ def test_half_of_the_marks_are_right_at_every_position_of_every_problem(tmp_path
         for position, mark in enumerate(row["values"]):
             marks[row["problem"], position, mark] += mark is not None
     assert all(marks[problem, at, 1 - mark] == n for (problem, at, mark), n in marks.items() if n)
-    assert {at for _, at, mark in marks if mark is not None} == {0, 1, 2, 3}
-    assert len({row["problem"] for row in rows}) * 2 == len(rows)
+    assert {at for _, at, mark in marks if mark is not None} == {0, 1, 2}
+    assert len({row["problem"] for row in rows}) * 2 == len(rows) == 1200
 
 
 def test_a_mark_is_right_where_every_total_so_far_is(tmp_path):
