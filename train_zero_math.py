@@ -7,19 +7,19 @@ the bundled tiny model on sums, on the CPU. The loop in `train` is the whole alg
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from actors.start import NCCL_SENDER, start_actors
 from learners.feed import (
     Sampled,
     Source,
     Stored,
-    digest_of,
     examples_of_groups,
-    stored_examples,
+    load_stored,
     with_reference_logprobs,
 )
 from learners.group import LearnerGroup
@@ -83,23 +83,25 @@ class Parts:
     recorder: Recorder
     schedule: Schedule
     source_at: Callable[[Position], Source]
+    held_out: Sequence[Any]
 
 
 def train(args: Args, run: RunDirectory) -> int:
     """Load the problems, start the processes, run the loop, tell what came of it."""
     size = model_size(args.model.pretrain)
-    stored = stored_examples(args)
-    problems = load_run_problems(args, is_asking=stored is None)
-    num_items = len(problems.training if stored is None else stored)
-    planned = plan(args, len(os.sched_getaffinity(0)), num_items)
-    digest = problems.digest() if stored is None else digest_of(stored)
+    stored = load_stored(args)
+    problems = load_run_problems(args)
+    learned = problems if stored is None else stored
+    planned = plan(args, len(os.sched_getaffinity(0)), len(learned.training))
+    digest = learned.digest()
     progress = Progress(problems=digest)
     if args.run.resume:
         progress = Progress.resume(Path(args.run.resume), digest)
     with ExitStack() as stack:
         should_stop = stack.enter_context(stop_on_signals())
         recorder = stack.enter_context(Recorder(args, run, planned.num_steps, progress.step))
-        for line in (f"{args.model.pretrain}: {size or 'unknown size'}", *problems.lines()):
+        recorder.console.note(f"{args.model.pretrain}: {size or 'unknown size'}")
+        for line in (*problems.lines(), *(stored.lines() if stored else ())):
             recorder.console.note(line)
         with recorder.timer("start"):
             address = args.cluster.ray_address
@@ -133,9 +135,12 @@ def train(args: Args, run: RunDirectory) -> int:
             if stored is None:
                 collector = Collector(args, fleet.groups, problems.training, position)
                 return Sampled(collector, examples_of_groups(args))
-            return Stored(stored, args.sampling.rollout_batch_size, args.run.seed, position)
+            return Stored(
+                stored.training, args.sampling.rollout_batch_size, args.run.seed, position
+            )
 
-        parts = Parts(problems, fleet, learners, publisher, recorder, schedule, source_at)
+        held_out = stored.held_out if stored else ()
+        parts = Parts(problems, fleet, learners, publisher, recorder, schedule, source_at, held_out)
         try:
             loop(args, run, parts, progress)
         except Interrupted:
@@ -150,11 +155,11 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
     fleet, learners, recorder = parts.fleet, parts.learners, parts.recorder
     schedule, timer = parts.schedule, recorder.timer
     source = parts.source_at(progress.position)
+    losses = evaluate_held_out(parts, 0) if progress.step == 0 else {}
     with timer("publish"):
         fleet.publish(parts.publisher, progress.version)
     if progress.step == 0:
-        scores = evaluate_all(args, parts, 0) if schedule.evaluates_at(0) else {}
-        recorder.row(0, scores | timer.take())
+        recorder.row(0, losses | evaluate_benchmarks(args, parts, 0) | timer.take())
 
     recorder.console.begin()
     while progress.step < schedule.num_steps:
@@ -168,6 +173,8 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
         if is_gated and feed.is_fresh:
             check_first_steps(args.alarm, feed.groups, learners, token_decoder(args.model))
         progress.step += 1
+        # While actors that sleep still do.
+        metrics |= evaluate_held_out(parts, progress.step)
         if schedule.publishes_at(progress.step):
             progress.version += 1
             with timer("publish"):
@@ -175,8 +182,7 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
         else:
             fleet.wake_up()
         try:
-            if schedule.evaluates_at(progress.step):
-                metrics |= evaluate_all(args, parts, progress.step)
+            metrics |= evaluate_benchmarks(args, parts, progress.step)
         finally:
             recorder.step(progress.step, feed.groups, metrics | timer.take())
         if schedule.saves_at(progress.step):
@@ -184,10 +190,21 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
                 save(args, run, learners, progress)
 
 
-def evaluate_all(args: Args, parts: Parts, step: int) -> dict[str, float]:
-    """Evaluate every benchmark with the policy the actors hold; returns its metrics."""
+def evaluate_held_out(parts: Parts, step: int) -> dict[str, float]:
+    """The loss of the held-out examples, where there are any and the step is to be evaluated."""
     recorder = parts.recorder
-    if not parts.problems.benchmarks:
+    if not parts.held_out or not parts.schedule.evaluates_at(step):
+        return {}
+    with recorder.timer("evaluate"):
+        metrics = parts.learners.evaluate_loss(parts.held_out)
+    recorder.console.held_out(step, metrics)
+    return metrics
+
+
+def evaluate_benchmarks(args: Args, parts: Parts, step: int) -> dict[str, float]:
+    """Ask every benchmark of the policy that the actors hold, where the step is to be evaluated."""
+    recorder = parts.recorder
+    if not parts.problems.benchmarks or not parts.schedule.evaluates_at(step):
         return {}
     with recorder.timer("evaluate"):
         evaluations = evaluate(

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from actors.start import start_actors
-from understand_r1_zero.args import Args
+from understand_r1_zero.args import AlgorithmArgs, Args
 from understand_r1_zero.console import Console
 from understand_r1_zero.evaluate import evaluate
 from understand_r1_zero.grader_report import GraderReport
@@ -23,8 +23,12 @@ def evaluate_offline(args: Args) -> int:
 
     Returns the exit status.
     """
-    # Nothing trains: every GPU is an actor's.
-    args = replace(args, cluster=replace(args.cluster, collocate=True, vllm_sleep=False))
+    # Nothing trains: every GPU is an actor's, whatever the flags of a run make of them.
+    args = replace(
+        args,
+        cluster=replace(args.cluster, collocate=True, vllm_sleep=False),
+        algorithm=AlgorithmArgs(),
+    )
     try:
         benchmarks = load_benchmarks_of(args)
         if not benchmarks:

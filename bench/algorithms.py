@@ -1,104 +1,86 @@
-"""`python -m bench.algorithms [NAME ...]`: train the demo with every estimator; writes docs/algorithms.
+"""`python -m bench.algorithms [NAME ...]`: show that every algorithm learns; writes docs/algorithms.
 
-Each variant is one run of train_zero_math.py on the bundled model and sums, with the same seed and
-steps; what differs stands in its flags. The table and the curves in `docs/` are made of their
-metrics; runs stay in `runs/algorithms/`, and one that is complete is not run again.
+Each variant is one run of train_zero_math.py on the bundled model, with the same seed; what differs
+stands in its flags (algorithm_kinds.py). The table and the curves in `docs/` are made of their metrics.
+Runs stay in `runs/algorithms/`, and one that is complete under the same flags is not run again.
 """
 
 import argparse
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from bench.algorithm_curves import draw_curves
+from bench.algorithm_kinds import KINDS, RUNS, Flags, Kind, Reading, Run, write_data
 from bench.side import LOG_LINES, REPOSITORY
-from understand_r1_zero.charts import Line, draw_lines, finish, line_of, new_figure
 
-VARIANTS: Mapping[str, tuple[str, ...]] = {
-    "Dr. GRPO": (),
-    "GRPO": ("--critic_type", "grpo"),
-    "RLOO": ("--critic_type", "rloo"),
-    "REINFORCE": ("--critic_type", "reinforce", "--policy_loss", "reinforce"),
-    "REINFORCE++": ("--critic_type", "reinforce_pp"),
-    "REINFORCE++-baseline": ("--critic_type", "reinforce_pp_baseline"),
-    "ReMax": ("--critic_type", "remax"),
-    "DAPO": (
-        *("--critic_type", "grpo", "--loss_aggregation", "token"),
-        *("--cliprange_high", "0.28", "--filter_zero_variance"),
-    ),
-    "GSPO": ("--critic_type", "grpo", "--policy_loss", "gspo"),
-    "CISPO": ("--critic_type", "grpo", "--policy_loss", "cispo"),
-}
-"""The flags of each variant, over the demo's."""
-
-STEPS = 30
-MARGIN = 0.15
-"""How far held-out accuracy must rise over the start."""
-LIMIT_S = 240.0
-
-RUNS = REPOSITORY / "runs" / "algorithms"
 DOCUMENT = REPOSITORY / "docs" / "algorithms.md"
 CURVES = REPOSITORY / "docs" / "algorithms.png"
 BEGIN, END = "<!-- table: python -m bench.algorithms -->", "<!-- end of table -->"
-ACCURACY = "eval/average/accuracy"
 
-Rows = list[dict[str, Any]]
+KIND_OF: Mapping[str, Kind] = {name: kind for kind in KINDS for name in kind.variants}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One variant's run: its metrics, and wall seconds from start to end."""
+    """One variant's run, and what is read off it."""
 
     name: str
-    rows: Rows
-    elapsed_s: float
+    run: Run
+    readings: Sequence[Reading]
 
     @property
-    def accuracies(self) -> tuple[float, float]:
-        """Held-out accuracy at the start and at the end."""
-        found = [row[ACCURACY] for row in self.rows if ACCURACY in row]
-        return found[0], found[-1]
+    def kind(self) -> Kind:
+        """Of the variant."""
+        return KIND_OF[self.name]
 
     @property
     def is_enough(self) -> bool:
         """Whether it learned, in time."""
-        start, end = self.accuracies
-        return end - start >= MARGIN and self.elapsed_s <= LIMIT_S
+        is_in_time = self.run.elapsed_s <= self.kind.limit_s
+        return is_in_time and all(reading.is_met for reading in self.readings)
 
 
 def main() -> int:
-    """Run what was named, or all; exit status 1 where one did not learn."""
+    """Run what was named, or all; exit status 1 where one did not learn, or not in time."""
     parser = argparse.ArgumentParser(prog="python -m bench.algorithms", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(VARIANTS))
-    parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(KIND_OF))
     args = parser.parse_args()
-    unknown = sorted(set(args.names) - set(VARIANTS))
+    unknown = sorted(set(args.names) - set(KIND_OF))
     if unknown:
-        parser.error(f"no variant {', '.join(unknown)}; there are {', '.join(VARIANTS)}")
+        parser.error(f"no variant {', '.join(unknown)}; there are {', '.join(KIND_OF)}")
+    write_data()
     outcomes = []
-    for name in args.names or VARIANTS:
-        outcome = run(name, args.steps)
+    for name in args.names or KIND_OF:
+        outcome = outcome_of(name)
         outcomes.append(outcome)
-        start, end = outcome.accuracies
-        print(f"{name}: {start:.3f} -> {end:.3f} in {outcome.elapsed_s:.0f} s", flush=True)
+        print("\n".join(_rows(outcome)), flush=True)
     if not args.names:
         write(outcomes)
     return 0 if all(outcome.is_enough for outcome in outcomes) else 1
 
 
-def run(name: str, steps: int) -> Outcome:
-    """Train one variant, unless its run is there; RuntimeError with the end of its output."""
+def outcome_of(name: str) -> Outcome:
+    """Train a variant, and read what its kind asks for."""
+    kind = KIND_OF[name]
+    run = run_of(name, (*kind.flags, *kind.variants[name]))
+    return Outcome(name, run, kind.read(run, run_of))
+
+
+def run_of(name: str, flags: Flags) -> Run:
+    """The run of these flags, unless it is there; RuntimeError with the end of its output."""
     directory = RUNS / re.sub(r"\W+", "_", name.lower().replace("+", "p"))
-    seconds = directory / "seconds.json"
-    if not seconds.exists():
-        flags = ["--max_steps", str(steps), "--eval_steps", "10", "--save_path", str(directory)]
+    record = directory / "bench.json"
+    if not record.exists() or tuple(json.loads(record.read_text())["flags"]) != flags:
+        shutil.rmtree(directory, ignore_errors=True)
         started_s = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "train_zero_math.py", *VARIANTS[name], *flags],
+            [sys.executable, "train_zero_math.py", *flags, "--save_path", str(directory)],
             cwd=REPOSITORY,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -107,9 +89,11 @@ def run(name: str, steps: int) -> Outcome:
         if done.returncode:
             tail = "\n".join(done.stdout.splitlines()[-LOG_LINES:])
             raise RuntimeError(f"{name}: train_zero_math.py ended with {done.returncode}:\n{tail}")
-        seconds.write_text(json.dumps(time.monotonic() - started_s))
+        elapsed_s = time.monotonic() - started_s
+        record.write_text(json.dumps({"flags": flags, "elapsed_s": elapsed_s}))
     lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return Outcome(name, [json.loads(line) for line in lines], json.loads(seconds.read_text()))
+    rows = [json.loads(line) for line in lines]
+    return Run(directory, rows, json.loads(record.read_text())["elapsed_s"])
 
 
 def write(outcomes: Sequence[Outcome]) -> None:
@@ -119,31 +103,33 @@ def write(outcomes: Sequence[Outcome]) -> None:
     _, _, after = rest.partition(END)
     table = "\n".join(table_lines(outcomes))
     DOCUMENT.write_text(f"{before}{BEGIN}\n{table}\n{END}{after}", encoding="utf-8")
-    curves([line_of(outcome.rows, ACCURACY, outcome.name) for outcome in outcomes])
+    draw_curves({outcome.name: outcome.run for outcome in outcomes}, CURVES)
 
 
 def table_lines(outcomes: Sequence[Outcome]) -> list[str]:
-    """A row for each variant: flags, accuracy at the start and at the end, seconds."""
-    lines = [
-        "| variant | flags over the demo's | accuracy at step 0 | at the end | seconds |",
-        "|---|---|---|---|---|",
+    """For each variant a row a measure: its flags, start, end and bound, and the run's seconds."""
+    return [
+        "| variant | flags over the demo's | measure | start | end | required | seconds |",
+        "|---|---|---|---|---|---|---|",
+        *(row for outcome in outcomes for row in _rows(outcome)),
     ]
-    for outcome in outcomes:
-        start, end = outcome.accuracies
-        flags = " ".join(VARIANTS[outcome.name])
-        shown = f"`{flags}`" if flags else "none"
-        lines.append(
-            f"| {outcome.name} | {shown} | {start:.3f} | {end:.3f} | {outcome.elapsed_s:.0f} |"
-        )
-    return lines
 
 
-def curves(lines: Sequence[Line]) -> None:
-    """Held-out accuracy over steps, all variants in one picture."""
-    figure, (axes,) = new_figure()
-    labels = draw_lines(axes, lines, lambda value: f"{value:.2f}")
-    finish(axes, "Held-out accuracy", "over optimizer steps, the demo's sums", labels)
-    figure.savefig(CURVES)
+def _rows(outcome: Outcome) -> list[str]:
+    flags = " ".join(outcome.kind.variants[outcome.name])
+    head = [outcome.name, f"`{flags}`" if flags else "none"]
+    seconds = f"{outcome.run.elapsed_s:.0f}"
+    if outcome.run.elapsed_s > outcome.kind.limit_s:
+        seconds += f" (MISSED: {outcome.kind.limit_s:.0f})"
+    rows = []
+    for reading in outcome.readings:
+        start = "" if reading.start is None else f"{reading.start:.3f}"
+        required = f"{'at least' if reading.is_least else 'at most'} {reading.bound:.3f}"
+        verdict = required if reading.is_met else f"{required} (MISSED)"
+        cells = (*head, reading.name, start, f"{reading.end:.3f}", verdict, seconds)
+        rows.append(f"| {' | '.join(cells)} |")
+        head, seconds = ["", ""], ""
+    return rows
 
 
 if __name__ == "__main__":

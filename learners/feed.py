@@ -2,8 +2,8 @@
 
 import hashlib
 import pickle
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from learners.trajectories import to_trajectories
 from understand_r1_zero import reference_cache
 from understand_r1_zero.args import Args
 from understand_r1_zero.collect import Collector, Position
+from understand_r1_zero.holdout import hold_out
 from understand_r1_zero.metrics import actor_metrics
 from understand_r1_zero.pairs import pairs_of_groups
 from understand_r1_zero.preference_data import load_pairs
@@ -19,7 +20,7 @@ from understand_r1_zero.prompt_order import PromptOrder
 from understand_r1_zero.rejection import kept_examples
 from understand_r1_zero.supervised import load_examples
 from understand_r1_zero.tokenizer import load_tokenizer
-from understand_r1_zero.types import Group, PreferencePair
+from understand_r1_zero.types import Group
 from understand_r1_zero.value_examples import load_value_examples
 
 
@@ -89,19 +90,51 @@ class Stored:
         return Feed([self._examples[row] for row in rows], (), metrics)
 
 
-def stored_examples(args: Args) -> list[Any] | None:
+@dataclass(frozen=True)
+class Examples:
+    """What a file holds: examples to train on, and those that are held out (`--holdout`)."""
+
+    training: list[Any]
+    held_out: list[Any]
+    num_long: int = 0
+
+    def lines(self) -> Iterator[str]:
+        """What was read, for the console."""
+        held_out = f", {len(self.held_out)} held out" if self.held_out else ""
+        yield f"{len(self.training)} training examples{held_out}"
+        if self.num_long:
+            yield f"left out {self.num_long} examples that are too long"
+
+    def digest(self) -> str:
+        """Of the training examples, in order: what a place among them refers to."""
+        digest = hashlib.blake2b(digest_size=16)
+        for example in self.training:
+            digest.update(pickle.dumps(example))
+        return digest.hexdigest()
+
+
+def load_stored(args: Args) -> Examples | None:
     """The examples of the file that `--algo` learns from; None where actors sample them.
 
-    Raises ValueError for a file at fault.
+    Raises ValueError for a file at fault, or too small for `--holdout`.
     """
+    if not args.learns_from_file:
+        return None
+    examples, num_long = _read(args)
+    return Examples(*hold_out(examples, args.evaluation.holdout, args.run.seed), num_long)
+
+
+def _read(args: Args) -> tuple[list[Any], int]:
+    """The file's examples, and how many are left out as too long."""
     match args.algorithm.algo:
         case "sft":
-            return load_examples(args).examples
-        case "dpo" if args.preference.preference_data:
-            return load_pairs(args, load_tokenizer(args.model)).pairs
-        case "value":
-            return load_value_examples(args)
-    return None
+            found = load_examples(args)
+            return found.examples, found.num_long
+        case "dpo":
+            pairs = load_pairs(args, load_tokenizer(args.model))
+            return pairs.pairs, pairs.num_too_long
+        case _:
+            return load_value_examples(args), 0
 
 
 def examples_of_groups(args: Args) -> ExamplesOf:
@@ -123,23 +156,18 @@ def examples_of_groups(args: Args) -> ExamplesOf:
 
 
 def with_reference_logprobs(
-    pairs: Sequence[PreferencePair], args: Args, learners: LearnerGroup, path: Path
-) -> list[PreferencePair]:
+    stored: Examples, args: Args, learners: LearnerGroup, path: Path
+) -> Examples:
     """The pairs with the log-probs of the policy as it starts, from `path` or scored and kept there.
 
     Call it before the first update, and before a resumed policy is loaded.
     """
+    pairs = [*stored.training, *stored.held_out]
     digest = reference_cache.digest_of(pairs, args)
     found = reference_cache.read_reference(path, digest)
     if found is None:
         found = learners.reference_logprobs(pairs)
         reference_cache.write_reference(path, digest, found)
-    return reference_cache.with_reference(pairs, found)
-
-
-def digest_of(examples: Sequence[Any]) -> str:
-    """Of stored examples, in order: what a place among them refers to."""
-    digest = hashlib.blake2b(digest_size=16)
-    for example in examples:
-        digest.update(pickle.dumps(example))
-    return digest.hexdigest()
+    known = reference_cache.with_reference(pairs, found)
+    middle = len(stored.training)
+    return replace(stored, training=known[:middle], held_out=known[middle:])

@@ -36,6 +36,10 @@ class LearnerGroup:
         """Run every optimizer step of one batch; returns the batch's metrics over all ranks."""
         return self.call("update", self._cluster.share(list(examples)), step)[0]
 
+    def evaluate_loss(self, examples: Sequence[Any]) -> dict[str, float]:
+        """`eval/` metrics of held-out examples, over all ranks; the policy stays as it is."""
+        return self.call("evaluate_loss", self._cluster.share(list(examples)))[0]
+
     def reference_logprobs(self, pairs: Sequence[PreferencePair]) -> np.ndarray:
         """float64 (P, 2): log-probs of chosen and rejected responses, in nats, before any update."""
         return self.call("reference_logprobs", self._cluster.share(list(pairs)))[0]

@@ -69,6 +69,25 @@ class Preference:
             "train/num_optimizer_steps": float(len(steps)),
         }
 
+    def evaluate_loss(self, pairs: Sequence[PreferencePair]) -> dict[str, float]:
+        """What `judge` finds of held-out pairs, as if they were one optimizer step. Collective.
+
+        Before the first update every margin is 0, and with it the accuracy.
+        """
+        pair_batch = PairBatch.of(pairs, self._args.preference.label_smoothing)
+        policy, batch = self._policy, pair_batch.batch
+        references = self._references(pairs, pair_batch)
+        scores = policy.complete(policy.score(batch, np.arange(len(batch.lengths))))
+        sequence_logprobs = pair_batch.sequence_logprobs(scores[0])
+        found = judge(
+            pair_batch, sequence_logprobs, references, np.arange(len(pairs)), self._args.preference
+        ).metrics
+        return {
+            "eval/preference_loss": found["train/loss_mean"],
+            "eval/preference_accuracy": found["train/acc_mean"],
+            "eval/reward_margin": found["train/reward_margin"],
+        }
+
     def reference_logprobs(self, pairs: Sequence[PreferencePair]) -> np.ndarray:
         """float64 (P, 2): log-probs of the chosen and the rejected responses under the reference.
 

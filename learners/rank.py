@@ -94,6 +94,13 @@ class LearnerRank:
             "misc/learner_tokens_per_s": sum(each.num_tokens for each in examples) / elapsed_s,
         }
 
+    def evaluate_loss(self, examples: Sequence[Any]) -> dict[str, float]:
+        """The objective's loss on held-out examples, and how well it does on them, over all ranks."""
+        assert not isinstance(self._objective, PolicyGradient), "nothing sampled is held out"
+        metrics = self._objective.evaluate_loss(examples)
+        self._make_room()
+        return metrics
+
     def reference_logprobs(self, pairs: Sequence[PreferencePair]) -> np.ndarray:
         """float64 (P, 2): log-probs of chosen and rejected responses, in nats, before any update."""
         assert isinstance(self._objective, Preference)

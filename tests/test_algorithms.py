@@ -1,6 +1,7 @@
 """Every `--algo` through the command line, on real engines: it learns, it is saved."""
 
 import json
+import math
 import random
 
 import pytest
@@ -40,10 +41,10 @@ def preferences(path):
         (
             {
                 "prompt": problem,
-                "chosen": f"\\boxed{{{answer}}}",
+                "chosen": "\n".join([*steps, f"\\boxed{{{answer}}}"]),
                 "rejected": f"\\boxed{{{answer + 1}}}",
             }
-            for problem, _, answer in sums(16)
+            for problem, steps, answer in sums(16)
         ),
     )
 
@@ -75,21 +76,33 @@ def test_sampled_groups_teach(start_run, algo):
     assert all((run.path / "checkpoints/step_3" / name).exists() for name in MODEL_FILES)
 
 
-def test_supervised_data_lowers_the_loss_and_the_policy_is_evaluated(start_run, tmp_path):
+def test_supervised_data_lowers_the_held_out_loss_too_and_the_policy_is_evaluated(
+    start_run, tmp_path
+):
     data = solutions(tmp_path / "solutions.jsonl")
-    flags = "--algo sft --max_steps 12 --eval_steps 12 --rollout_batch_size 64 --num_prompt_epoch 3".split()
-    run = finish(start_run, *flags, "--sft_data", data)
+    flags = "--algo sft --max_steps 12 --eval_steps 12 --rollout_batch_size 64 --num_prompt_epoch 4".split()
+    run = finish(start_run, *flags, "--sft_data", data, "--holdout", "0.1")
     losses = [row["train/sft_loss"] for row in run.rows()[1:]]
     assert losses[-1] < 0.7 * losses[0], losses
-    accuracies = [row["eval/average/accuracy"] for row in run.rows() if row["step"] in (0, 12)]
+    before, after = (row for row in run.rows() if row["step"] in (0, 12))
+    assert after["eval/sft_loss"] < 0.7 * before["eval/sft_loss"]
+    assert "held out, step 12: sft_loss" in run.text()
+    accuracies = [row["eval/average/accuracy"] for row in (before, after)]
     assert accuracies[1] > accuracies[0] + 0.15, accuracies
     assert not list((run.path / "samples").glob("*"))
 
 
 def test_stored_preferences_widen_the_margin_without_a_reference_model(start_run, tmp_path):
     data = preferences(tmp_path / "pairs.jsonl")
-    flags = "--algo dpo --max_steps 6 --num_prompt_epoch 6 --precompute_ref_logprobs".split()
+    flags = (
+        "--algo dpo --max_steps 6 --num_prompt_epoch 8 --precompute_ref_logprobs --holdout 0.25 "
+        "--eval_steps 6".split()
+    )
     run = finish(start_run, *flags, "--preference_data", data)
+    held_out = [row for row in run.rows() if "eval/preference_loss" in row]
+    assert [row["step"] for row in held_out] == [0, 6]
+    assert held_out[0]["eval/preference_loss"] == pytest.approx(math.log(2), abs=1e-5)
+    assert held_out[1]["eval/preference_loss"] < 0.6 and held_out[1]["eval/reward_margin"] > 0.2
     margins = [row["train/reward_margin"] for row in run.rows()[1:]]
     assert margins[0] == pytest.approx(0.0, abs=1e-5)
     assert margins[-1] > 0.5, margins
@@ -97,11 +110,18 @@ def test_stored_preferences_widen_the_margin_without_a_reference_model(start_run
 
 
 def test_a_value_model_is_trained_and_saved_for_vllms_pooling_runner(start_run, tmp_path):
-    run = finish(
-        start_run,
-        *"--algo value --max_steps 3".split(),
-        *("--value_data", values(tmp_path / "values.jsonl")),
-    )
-    assert len(run.rows()) == 4
+    data = values(tmp_path / "values.jsonl")
+    flags = "--algo value --max_steps 2 --num_prompt_epoch 4 --eval_steps 1 --holdout 0.2".split()
+    run = finish(start_run, *flags, "--value_data", data)
+    assert [log.name for log in (run.path / "logs").glob("*.log")] == ["learner-0.log"]
+    again = start_run("--resume", run.path, "--max_steps", "3")
+    assert again.wait() == 0, again.text()
+    rows = run.rows()
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    # The same steps are held out, now as before.
+    assert len({row["eval/value_steps"] for row in rows}) == 1
+    assert rows[-1]["eval/value_loss"] < rows[0]["eval/value_loss"]
+    assert all(row["eval/value_auc"] is not None for row in rows)
+    assert not any(key.endswith("/accuracy") for row in rows for key in row)
     config = json.loads((run.path / "checkpoints/step_3/config.json").read_text())
     assert config["architectures"] == ["Qwen2ForTokenClassification"]

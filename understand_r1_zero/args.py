@@ -287,6 +287,8 @@ class EvaluationArgs:
     """Benchmarks to use, by exact name, with commas; all: every one."""
     eval_steps: int = 20
     """Evaluate every this many steps, besides before the first and after the last; -1: never."""
+    holdout: float = 0.0
+    """Share of the prompts of --sft_data, --value_data or --preference_data that are held out of training; their loss is evaluated."""
     eval_n: int = 1
     """Responses a problem in evaluation."""
     eval_temperature: float = 0.0
@@ -370,6 +372,26 @@ class Args:
     tracking: TrackingArgs = field(default_factory=TrackingArgs)
     alarm: AlarmArgs = field(default_factory=AlarmArgs)
     legacy: LegacyArgs = field(default_factory=LegacyArgs)
+
+    @property
+    def learns_from_file(self) -> bool:
+        """Whether examples are read from a file, and none sampled."""
+        algo = self.algorithm.algo
+        return algo in ("sft", "value") or (algo == "dpo" and bool(self.preference.preference_data))
+
+    @property
+    def benchmark_data(self) -> str:
+        """`--eval_data`; the demo's benchmarks for the demo's problems; empty: there are none."""
+        if not self.evaluation.eval_data and self.data.prompt_data == DEMO_PROMPT_DATA:
+            return DEMO_EVAL_DATA
+        return self.evaluation.eval_data
+
+    @property
+    def needs_actors(self) -> bool:
+        """Whether anything is sampled: what is learned from, or answers to benchmarks."""
+        has_policy = self.algorithm.algo != "value" or self.value.value_joint
+        is_evaluated = has_policy and self.evaluation.eval_steps > 0 and bool(self.benchmark_data)
+        return is_evaluated or not self.learns_from_file
 
     @property
     def responses_per_step(self) -> int:

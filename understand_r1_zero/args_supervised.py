@@ -12,8 +12,6 @@ class SupervisedArgs:
     """Examples, as --prompt_data; rows are messages, prompt and completion, query and response, or problem and solution or answer."""
     sft_split: str = "train"
     """Split of --sft_data."""
-    sft_holdout: float = 0.0
-    """Share of the examples held out of training, whose loss is reported."""
     sft_max_length: int = 0
     """Longer examples (tokens, prompt and completion) are left out and counted; 0: none."""
     sft_end_token: str = ""

@@ -16,7 +16,7 @@ from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from understand_r1_zero.args import TINY_MODEL, Args, RewardArgs
-from understand_r1_zero.flags import OAT_NAMES, flags_of, parse_flags, refusals
+from understand_r1_zero.flags import OTHER_NAMES, flags_of, parse_flags, refusals
 from understand_r1_zero.resume import find_checkpoint, refuse_changes
 from understand_r1_zero.run_directory import default_path
 from understand_r1_zero.sources import nearest
@@ -113,7 +113,7 @@ def read_recipe(path: Path, base: Args) -> Args:
     changes: dict[str, dict[str, Any]] = {}
     for key, value in recipe.items():
         name = key.replace("-", "_")
-        name = OAT_NAMES.get(name, name)
+        name = OTHER_NAMES.get(name, name)
         if isinstance(value, dict):
             raise ValueError(f"{path}: [{key}] is a table; recipes are flat, a flag a line")
         if name not in known:

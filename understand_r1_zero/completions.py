@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from understand_r1_zero.data import describe_faults, missing_columns, parse_answers, require_column
+from understand_r1_zero.data import parse_answers
 from understand_r1_zero.grading.extraction import extraction_by_name
+from understand_r1_zero.table_rows import RowFault, describe_faults, require_cells, require_column
 from understand_r1_zero.tables import Table
 
 SHOWN_CHARS = 40
@@ -119,17 +120,12 @@ def read_completions(table: Table, columns: ColumnArgs) -> Iterator[Completions 
     for number, row in enumerate(table.rows):
         try:
             yield _parse_row(number, row, columns)
-        except _RowError as error:
+        except RowFault as error:
             yield BadRow(number, str(error))
 
 
-class _RowError(Exception):
-    """What is wrong with one row."""
-
-
 def _parse_row(number: int, row: Any, columns: ColumnArgs) -> Completions:
-    if fault := missing_columns(row, [key for _, key in columns.required()]):
-        raise _RowError(fault)
+    require_cells(row, [key for _, key in columns.required()])
     responses = _read_responses(row[columns.response_key], columns.response_key)
     return Completions(
         row=number,
@@ -150,19 +146,19 @@ def _read_golds(cell: Any, columns: ColumnArgs) -> tuple[str, ...]:
         where = f"{columns.answer_key!r}"
         if columns.answer_extraction:
             where += f" by --answer_extraction {columns.answer_extraction}"
-        raise _RowError(f"no gold answer in {where}")
+        raise RowFault(f"no gold answer in {where}")
     return golds
 
 
 def _read_responses(cell: Any, key: str) -> tuple[str, ...]:
     responses = [cell] if isinstance(cell, str) else cell
     if not isinstance(responses, list):
-        raise _RowError(f"{key!r} is {_kind(cell)}, not text or a list of texts")
+        raise RowFault(f"{key!r} is {_kind(cell)}, not text or a list of texts")
     if not responses:
-        raise _RowError(f"{key!r} is an empty list")
+        raise RowFault(f"{key!r} is an empty list")
     for index, response in enumerate(responses):
         if not isinstance(response, str):
-            raise _RowError(f"response {index} in {key!r} is {_kind(response)}, not text")
+            raise RowFault(f"response {index} in {key!r} is {_kind(response)}, not text")
     return tuple(responses)
 
 
@@ -176,7 +172,7 @@ def _read_scores(
     )
     scores = [cell] if is_bare or not isinstance(cell, list) else cell
     if len(scores) != num_responses:
-        raise _RowError(f"{key!r} has {len(scores)} scores for {num_responses} responses")
+        raise RowFault(f"{key!r} has {len(scores)} scores for {num_responses} responses")
     return tuple(
         _read_score(score, f"score {index} in {key!r}", columns.score_aggregation)
         for index, score in enumerate(scores)
@@ -186,7 +182,7 @@ def _read_scores(
 def _read_score(score: Any, place: str, aggregation: str) -> float:
     steps = [_read_number(step, place) for step in (score if isinstance(score, list) else [score])]
     if not steps:
-        raise _RowError(f"{place} is an empty list")
+        raise RowFault(f"{place} is an empty list")
     if aggregation == "product":
         return math.prod(steps)
     return min(steps) if aggregation == "min" else steps[-1]
@@ -194,11 +190,11 @@ def _read_score(score: Any, place: str, aggregation: str) -> float:
 
 def _read_number(value: Any, place: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _RowError(f"{place} is {_kind(value)}, not a number")
+        raise RowFault(f"{place} is {_kind(value)}, not a number")
     with contextlib.suppress(OverflowError):
         if math.isfinite(value):
             return float(value)
-    raise _RowError(f"{place} is not finite")
+    raise RowFault(f"{place} is not finite")
 
 
 def _kind(value: Any) -> str:

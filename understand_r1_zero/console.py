@@ -11,6 +11,8 @@ from tqdm import tqdm
 
 from understand_r1_zero.scoring import BenchmarkScore, average
 
+LOSSES = ("train/pg_loss", "train/loss_mean", "train/value_loss", "train/sft_loss")
+"""Of the objectives, the one that is trained first: with `--value_joint` there are two."""
 _REFRESH_S = 0.1
 _YELLOW, _PLAIN = "\033[33m", "\033[0m"
 
@@ -77,6 +79,11 @@ class Console:
         """Print an evaluation's table."""
         self.note("\n".join(evaluation_lines(f"evaluation, step {step}", scores)))
 
+    def held_out(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Print what held-out examples cost the policy."""
+        shown = ", ".join(f"{key.removeprefix('eval/')} {figure(metrics[key])}" for key in metrics)
+        self.note(f"held out, step {step}: {shown}")
+
     def close(self) -> None:
         """Remove the bar; lines can still be printed."""
         self._bar.close()
@@ -94,13 +101,14 @@ def step_line(
     `kl` is the KL to the reference model (`train/kl3`, nats a response) where there is one; `gap`
     the mean `|sampler - learner|` log-prob (nats a token) otherwise. A metric that is missing is left out.
     """
+    loss = next((key for key in LOSSES if key in metrics), LOSSES[0])
     has_reference = metrics.get("train/kl3") is not None
     # (rank of importance, name, key, formatter): the highest ranks go first when space is short.
     fields = [
         (1, "reward", "actor/rewards", "{:.3f}".format),
         (6, "acc", "actor/correct", "{:.3f}".format),
         (2, "len", "actor/response_tok_len", "{:.0f} tok".format),
-        (3, "loss", "train/pg_loss", "{:+.4f}".format),
+        (3, "loss", loss, "{:+.4f}".format),
         (5, "kl", "train/kl3", small)
         if has_reference
         else (5, "gap", "train/logprob_gap_mean", small),
@@ -152,7 +160,9 @@ def summary_lines(
     evaluations = [row for row in rows if any(key.startswith("eval/") for key in row)]
     lines = []
     if evaluations:
-        lines += ["", *_accuracy_lines(evaluations[0], evaluations[-1])]
+        ends = evaluations[0], evaluations[-1]
+        for part in (_accuracy_lines(*ends), _held_out_lines(*ends)):
+            lines += ["", *part] if part else []
     lines += ["", *_time_lines(rows)]
     width = max(map(len, [*paths, *commands]), default=0)
     for entries in (paths, commands):
@@ -163,6 +173,11 @@ def summary_lines(
 def small(value: float) -> str:
     """Four decimals, or one digit and its exponent for what they would show as zero."""
     return f"{value:.0e}" if 0 < abs(value) < 1e-4 else f"{value:.4f}"
+
+
+def figure(value: float) -> str:
+    """Three decimals, or the integer that it is: a loss, an accuracy, a count."""
+    return f"{value:.0f}" if value.is_integer() and abs(value) > 1 else f"{value:.3f}"
 
 
 def duration(seconds: float) -> str:
@@ -184,6 +199,8 @@ def _accuracy_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
         for key in after
         if key.startswith(prefix) and key.endswith(suffix)
     ]
+    if not benchmarks:
+        return []
     # The average repeats a single benchmark.
     benchmarks = benchmarks[:1] if len(benchmarks) == 2 else benchmarks
     rows = [["accuracy", f"step {before['step']}", "95% interval", ""]]
@@ -192,6 +209,22 @@ def _accuracy_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list
         old, new = (_accuracy_cells(row, f"eval/{benchmark}/accuracy") for row in (before, after))
         rows.append([f"  {benchmark}", *old, "->", *new])
     return table(rows)
+
+
+def _held_out_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Metrics of held-out examples, which have no benchmark in their name."""
+    keys = [key for key in after if key.startswith("eval/") and key.count("/") == 1]
+    if not keys:
+        return []
+    rows = [["held out", f"step {before['step']}", "", f"step {after['step']}"]]
+    for key in keys:
+        old, new = (_figure_or_dash(row.get(key)) for row in (before, after))
+        rows.append([f"  {key.removeprefix('eval/')}", old, "->", new])
+    return table(rows)
+
+
+def _figure_or_dash(value: float | None) -> str:
+    return "-" if value is None else figure(value)
 
 
 def _accuracy_cells(row: Mapping[str, Any], key: str) -> list[str]:

@@ -11,7 +11,14 @@ from decimal import Decimal
 from typing import Any
 
 from understand_r1_zero.sources import nearest, open_benchmarks, open_training
-from understand_r1_zero.tables import Table, Unreadable
+from understand_r1_zero.table_rows import (
+    RowFault,
+    parse_rows,
+    require_cells,
+    require_column,
+    text_of,
+)
+from understand_r1_zero.tables import Table
 from understand_r1_zero.types import Problem
 
 logger = logging.getLogger(__name__)
@@ -24,7 +31,6 @@ _COMMAND = re.compile(
     r"\\(?!n(?!eq|u|abla|ot)|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})(?=[A-Za-z]{2})"
 )
 THOUSANDS = re.compile(r"-?\d{1,3}(,\d{3})+(\.\d+)?")
-SHOWN_FAULTS = 5
 
 
 def load_problems(
@@ -82,16 +88,6 @@ def load_benchmarks(
     return benchmarks
 
 
-def require_column(table: Table, key: str, flag: str) -> None:
-    """Raise ValueError, with the nearest known, unless the table has a column `key`."""
-    if key not in table.columns:
-        raise ValueError(
-            f"{flag} must be a column of {table.place}, which has "
-            f"{', '.join(table.columns) or 'none'}, "
-            f"got {key!r}; the nearest is {nearest(key, table.columns)!r}"
-        )
-
-
 def _choose_column(table: Table, key: str, standard: str, flag: str) -> str:
     if key not in table.columns and standard in table.columns:
         logger.info("%s has no column %r (%s): reading %r", table.place, key, flag, standard)
@@ -104,53 +100,21 @@ def _read(table: Table, name: str, keys: tuple[str, str], limit: int) -> list[Pr
     """Problems of the first `limit` rows, or one error that names the rows at fault."""
     if limit < 1:
         raise ValueError(f"--max_train and --max_eval must be at least 1, got {limit}")
-    problems: list[Problem] = []
-    faults: list[tuple[int, str]] = []
-    for number, row in enumerate(itertools.islice(table.rows, limit)):
-        problem = _parse_row(row, name, number, keys)
-        if isinstance(problem, Problem):
-            problems.append(problem)
-        else:
-            faults.append((number, problem))
-    if faults:
-        found = describe_faults(table.place, faults, len(faults) + len(problems))
-        raise ValueError(f"{found}; mend or remove them")
-    if not problems:
-        raise ValueError(f"{table.place} has no rows")
-    return problems
+    found = parse_rows(table, lambda row: _parse_row(row, keys), limit)
+    return [
+        Problem(source=name, row=number, text=text, answers=answers)
+        for number, (text, answers) in enumerate(found)
+    ]
 
 
-def describe_faults(place: str, faults: Sequence[tuple[int, str]], num_rows: int) -> str:
-    """In one line: how many of a file's rows cannot be used, and the first of them with the reason."""
-    shown = "; ".join(f"row {number}: {reason}" for number, reason in faults[:SHOWN_FAULTS])
-    more = f"; and {len(faults) - SHOWN_FAULTS} more" if len(faults) > SHOWN_FAULTS else ""
-    return (
-        f"{place}: {len(faults)} of {num_rows} rows cannot be used (counted from 0): {shown}{more}"
-    )
-
-
-def missing_columns(row: Any, keys: Iterable[str]) -> str:
-    """What is wrong with a row that should be an object with these columns; empty if nothing."""
-    if isinstance(row, Unreadable):
-        return row.reason
-    if not isinstance(row, Mapping):
-        return f"an object with columns was expected, not {type(row).__name__}"
-    return next((f"no column {key!r}" for key in keys if key not in row), "")
-
-
-def _parse_row(row: Any, name: str, number: int, keys: tuple[str, str]) -> Problem | str:
-    """The problem of one row, or what is wrong with it."""
-    if fault := missing_columns(row, keys):
-        return fault
-    text, gold = (row[key] for key in keys)
-    if not isinstance(text, str):
-        return f"{keys[0]!r} is {type(text).__name__}, not text"
-    if not text.strip():
-        return f"{keys[0]!r} is empty"
-    answers = parse_answers(gold)
+def _parse_row(row: Any, keys: tuple[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The text and the answers of one row's problem."""
+    require_cells(row, keys)
+    text = text_of(row, keys[0])
+    answers = parse_answers(row[keys[1]])
     if not answers:
-        return f"no gold answer in {keys[1]!r}: {str(gold)[:40]!r}"
-    return Problem(source=name, row=number, text=text, answers=answers)
+        raise RowFault(f"no gold answer in {keys[1]!r}: {str(row[keys[1]])[:40]!r}")
+    return text, answers
 
 
 def parse_answers(gold: Any) -> tuple[str, ...]:

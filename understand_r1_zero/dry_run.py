@@ -64,9 +64,11 @@ def _processes(args: Args, planned: Plan) -> str:
             for place, names in groupby(places, key=lambda pair: pair[0])
         ]
     lines = [_table([("place", "processes"), *places], right=())]
-    if not args.cluster.gpus and not args.sampling.max_staleness:
+    if not planned.actors:
+        lines.append(_words("Nothing is sampled and no benchmark asked: no actors, no vLLM."))
+    elif not args.cluster.gpus and not args.sampling.max_staleness:
         lines.append(_words("Actors and learners take turns, so both have all the cores."))
-    if args.cluster.vllm_sleep:
+    if args.cluster.vllm_sleep and planned.actors:
         lines.append(_words("Actors sleep (keep no GPU memory) while the learners train."))
     return "\n".join(lines)
 
@@ -143,6 +145,8 @@ def _model(args: Args, size: ModelSize | None) -> str:
 
 def _memory(args: Args, planned: Plan, memory: Memory) -> str:
     learner = _parts(f"one learner of {len(planned.learners)}", memory.learner)
+    if not planned.actors:
+        return "\n\n".join([learner, *_verdict(args, planned, memory)])
     width = args.cluster.num_gpus_per_actor
     of_actor = f"one actor of {len(planned.actors)}"
     actor = _parts(of_actor if width == 1 else f"{of_actor}, on each of its GPUs", memory.actor)
@@ -196,6 +200,12 @@ def _verdict(args: Args, planned: Plan, memory: Memory) -> Iterator[str]:
 
 
 def _gpu_fits(args: Args, memory: Memory) -> str:
+    if not any(fit.sampling_bytes for fit in memory.fits):
+        rows = [("GPUs of", "training", "")]
+        for fit in memory.fits:
+            verdict = "fits" if fit.fits else "TOO SMALL"
+            rows.append((f"{fit.size_gib} GB", _bytes(fit.training_bytes), verdict))
+        return _table(rows, right=(0, 1))
     rows = [("GPUs of", "sampling", "training", "sequences at once", "")]
     for fit in memory.fits:
         rows.append(

@@ -21,7 +21,7 @@ import numpy as np
 from jinja2 import TemplateError
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.data import missing_columns
+from understand_r1_zero.table_rows import RowFault, text_of
 from understand_r1_zero.templates import Template, load_template
 from understand_r1_zero.tokenizer import load_tokenizer
 
@@ -46,10 +46,6 @@ class SupervisedExample:
         return len(self.prompt_token_ids) + len(self.completion_token_ids)
 
 
-class RowFault(Exception):
-    """What is wrong with one row."""
-
-
 Piece = tuple[str, bool]
 """Text tokenised alone, and whether an assistant wrote it."""
 
@@ -67,23 +63,6 @@ def load_encoder(args: Args) -> "Encoder":
         args.supervised.sft_end_token,
         ends if isinstance(ends, list) else [] if ends is None else [ends],
     )
-
-
-def cell_of(row: Any, key: str) -> Any:
-    """What a row has in a column; raises RowFault where it has none."""
-    if fault := missing_columns(row, [key]):
-        raise RowFault(fault)
-    return row[key]
-
-
-def text_of(row: Any, key: str) -> str:
-    """The text in a row's column; raises RowFault where there is none."""
-    value = cell_of(row, key)
-    if not isinstance(value, str):
-        raise RowFault(f"{key!r} is {type(value).__name__}, not text")
-    if not value.strip():
-        raise RowFault(f"{key!r} is empty")
-    return value
 
 
 class Encoder:
@@ -226,8 +205,8 @@ def _check_messages(messages: Any) -> list[Mapping[str, str]]:
     if not isinstance(messages, list) or not messages:
         raise RowFault(f"{MESSAGES!r} is not a list of messages")
     for index, message in enumerate(messages):
-        if missing_columns(message, ("role", "content")) or not all(
-            isinstance(message[key], str) for key in ("role", "content")
+        if not isinstance(message, Mapping) or not all(
+            isinstance(message.get(key), str) for key in ("role", "content")
         ):
             raise RowFault(f"message {index} is not an object with a text 'role' and 'content'")
         if message["role"] == "assistant" and not message["content"].strip():

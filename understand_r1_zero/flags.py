@@ -19,8 +19,8 @@ from understand_r1_zero.sources import nearest
 
 T = TypeVar("T")
 
-OAT_NAMES = {"verifier_version": "preset"}
-"""Flags that have another name here, by Oat's."""
+OTHER_NAMES = {"verifier_version": "preset", "sft_holdout": "holdout"}
+"""Flags by another name that they have besides: Oat's, or one for a single `--algo`."""
 
 
 def flags_of(kind: type) -> Iterator[tuple[str, Field[Any]]]:
@@ -100,7 +100,7 @@ def _refuse_unknown(kind: type, argv: Sequence[str]) -> None:
 
 def _with_our_name(token: str) -> str:
     flag, equals, value = token.partition("=")
-    ours = OAT_NAMES.get(flag[2:].replace("-", "_"))
+    ours = OTHER_NAMES.get(flag[2:].replace("-", "_"))
     return f"--{ours}{equals}{value}" if flag.startswith("--") and ours else token
 
 

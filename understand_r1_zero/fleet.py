@@ -31,7 +31,7 @@ class Publisher(Protocol):
 
 
 class Fleet:
-    """The sampling actors.
+    """The sampling actors; a run that samples nothing has none, and calls to them do nothing.
 
     Args:
         spawn: starts the process of the actor at a position.
@@ -72,6 +72,8 @@ class Fleet:
 
         An actor found dead is replaced. Raises what `Publisher.publish` raises.
         """
+        if not self.groups.processes:
+            return
         self._catch_up = partial(publisher.catch_up, version)
         for death in publisher.publish(version, self.groups.processes):
             self.groups.replace(death.process, death)

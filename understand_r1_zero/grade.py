@@ -21,13 +21,13 @@ from understand_r1_zero.completions import (
     read_completions,
     survey,
 )
-from understand_r1_zero.data import require_column
 from understand_r1_zero.flags import parse_flags, refusals
 from understand_r1_zero.grade_summary import Tally, bad_row_lines, count, summary_lines
 from understand_r1_zero.grading.conventions import check_grading, conventions_of, conventions_record
 from understand_r1_zero.grading.extraction import extraction_by_name
 from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.scoring import sample_sizes
+from understand_r1_zero.table_rows import require_column
 from understand_r1_zero.tables import FILE_SUFFIXES, Table, open_file
 from understand_r1_zero.verdicts import VerdictFile, graded_in_order
 

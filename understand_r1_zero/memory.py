@@ -44,9 +44,10 @@ class GpuFit:
 
     @property
     def fits(self) -> bool:
-        """Both phases fit, and the sampler holds at least one sequence."""
+        """Both phases fit, and the sampler, where there is one, holds at least one sequence."""
         peak = max(self.sampling_bytes, self.training_bytes)
-        return self.sequences >= 1 and peak <= self.size_gib * GIB * USABLE
+        has_room = self.sequences >= 1 or self.sampling_bytes == 0
+        return has_room and peak <= self.size_gib * GIB * USABLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,9 @@ def estimate(args: Args, plan: Plan, size: ModelSize) -> Memory:
     learner = _learner_parts(args, size, plan, on_gpu=on_gpu)
     actor = _actor_parts(args, size, on_gpu=on_gpu)
     is_shared = args.cluster.weight_transfer == "ray" or not on_gpu
-    published = _width(args) * size.parameters if is_shared else 0
-    fits = tuple(_fit(args, size, learner, gib) for gib in GPU_SIZES_GIB) if on_gpu else ()
+    published = _width(args) * size.parameters if is_shared and plan.actors else 0
+    fit = _fit if plan.actors else _fit_alone
+    fits = tuple(fit(args, size, learner, gib) for gib in GPU_SIZES_GIB) if on_gpu else ()
     return Memory(learner, actor, published, fits)
 
 
@@ -218,3 +220,8 @@ def _fit(args: Args, size: ModelSize, learner: tuple[Part, ...], gib: int) -> Gp
     at_rest = rest_bytes(learner, on_gpu=True)
     awake = PROCESS_BYTES if args.cluster.vllm_sleep else share
     return GpuFit(gib, share + at_rest, awake + peak, max(0, sequences))
+
+
+def _fit_alone(args: Args, size: ModelSize, learner: tuple[Part, ...], gib: int) -> GpuFit:
+    """A learner that shares its GPU with no sampler."""
+    return GpuFit(gib, 0, peak_bytes(learner, on_gpu=True), 0)

@@ -90,11 +90,11 @@ def plan(args: Args, num_cores: int, num_problems: int | None = None) -> Plan:
     `num_problems` is the number of training problems, None while unknown. Raises ValueError, naming
     the flag and the nearest value that works, for a placement or a batch that cannot be.
     """
-    num_actors, num_learners = process_counts(args.cluster)
+    num_actors, num_learners = process_counts(args)
     if args.cluster.gpus:
         processes = _on_gpus(args.cluster, num_actors, num_learners)
     else:
-        split = args.sampling.max_staleness > 0
+        split = args.sampling.max_staleness > 0 and num_actors > 0
         processes = _on_cores(num_cores, num_actors, num_learners, split=split)
     used = {gpu for process in processes for gpu in process.gpus}
     return Plan(
@@ -106,13 +106,23 @@ def plan(args: Args, num_cores: int, num_problems: int | None = None) -> Plan:
     )
 
 
-def process_counts(cluster: ClusterArgs) -> tuple[int, int]:
+def process_counts(args: Args) -> tuple[int, int]:
     """Number of actors and learners.
 
-    On the CPU one of each unless given. Collocated: one actor per `num_gpus_per_actor` GPUs and one
+    A run that samples nothing has no actors, and a learner on every GPU unless `--num_learners` says
+    otherwise. For all others: on the CPU one of each unless given. Collocated: one actor per `num_gpus_per_actor` GPUs and one
     learner per GPU. Split: half the GPUs each, the odd one to the actors (sampling takes longer); where
     one number is given, the other role gets the rest. Raises ValueError when they do not fit.
     """
+    if args.needs_actors:
+        return _counts_with_actors(args.cluster)
+    gpus, learners = args.cluster.gpus, args.cluster.num_learners
+    if gpus and learners > gpus:
+        raise ValueError(f"--num_learners must be at most --gpus {gpus}, got {learners}; lower it")
+    return 0, learners or gpus or 1
+
+
+def _counts_with_actors(cluster: ClusterArgs) -> tuple[int, int]:
     gpus, width = cluster.gpus, cluster.num_gpus_per_actor
     if gpus == 0:
         return cluster.num_actors or 1, cluster.num_learners or 1
@@ -134,7 +144,7 @@ def process_counts(cluster: ClusterArgs) -> tuple[int, int]:
 
 def learners_cover_actors(cluster: ClusterArgs) -> bool:
     """Whether, collocated, a learner is on every GPU that an actor uses."""
-    num_actors, num_learners = process_counts(cluster)
+    num_actors, num_learners = _counts_with_actors(cluster)
     return num_learners >= num_actors * cluster.num_gpus_per_actor
 
 
@@ -255,7 +265,7 @@ def _on_cores(
 
 def _divide(cores: tuple[int, ...], parts: int) -> list[tuple[int, ...]]:
     """Contiguous shares as even as possible; with more parts than cores, parts share cores."""
-    if parts >= len(cores):
+    if not 0 < parts < len(cores):
         return [(cores[index % len(cores)],) for index in range(parts)]
     edges = [index * len(cores) // parts for index in range(parts + 1)]
     return [cores[start:end] for start, end in itertools.pairwise(edges)]

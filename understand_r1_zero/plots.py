@@ -1,4 +1,4 @@
-"""The run in six pictures, drawn from metrics.jsonl alone; `python -m understand_r1_zero plots DIR`."""
+"""The run in pictures, drawn from metrics.jsonl alone; `python -m understand_r1_zero plots DIR`."""
 
 import io
 from collections.abc import Callable, Sequence
@@ -47,6 +47,7 @@ def draw_plots(run_directory: Path) -> list[Path]:
     plots: dict[str, Callable[[Rows], Figure | None]] = {
         "reward": reward_plot,
         "accuracy": accuracy_plot,
+        "held_out": held_out_plot,
         "response_length": response_length_plot,
         "truncation": truncation_plot,
         "logprobs": logprob_plot,
@@ -93,6 +94,37 @@ def accuracy_plot(rows: Rows) -> "Figure | None":
     low, high = axes.get_ylim()
     axes.set_ylim(max(low, 0.0), min(high, 1.02))
     finish(axes, "Accuracy", "of each benchmark, with bootstrap 95% intervals", labels)
+    return figure
+
+
+def held_out_plot(rows: Rows) -> "Figure | None":
+    """Loss of held-out examples, beside the training loss, and how often they are told apart."""
+    losses = [
+        [line_of(rows, held_out, "held out"), line_of(rows, training, "training")]
+        for held_out, training in (
+            ("eval/sft_loss", "train/sft_loss"),
+            ("eval/value_loss", "train/value_loss"),
+            ("eval/preference_loss", "train/loss_mean"),
+        )
+    ]
+    shares = [
+        [line_of(rows, "eval/value_auc", "AUC")],
+        [line_of(rows, "eval/preference_accuracy", "accuracy")],
+    ]
+    panels = [
+        (lines, title, subtitle)
+        for group, title, subtitle in (
+            (losses, "Held-out loss", "of examples that are not trained on"),
+            (shares, "Held out, told apart", "share of right and wrong ordered rightly"),
+        )
+        for lines in group
+        if len(lines[0].steps)
+    ]
+    if not panels:
+        return None
+    figure, all_axes = new_figure(len(panels))
+    for axes, (lines, title, subtitle) in zip(all_axes, panels, strict=True):
+        finish(axes, title, subtitle, draw_lines(axes, _drawable(lines), "{:.3f}".format))
     return figure
 
 

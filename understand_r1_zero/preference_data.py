@@ -10,8 +10,8 @@ import numpy as np
 
 from understand_r1_zero.args import Args
 from understand_r1_zero.args_preference import PreferenceArgs
-from understand_r1_zero.data import describe_faults, missing_columns, require_column
 from understand_r1_zero.pairs import Evidence, weigh
+from understand_r1_zero.table_rows import RowFault, parse_rows, require_cells, require_column
 from understand_r1_zero.tables import FILE_SUFFIXES, Table, open_file
 from understand_r1_zero.templates import load_template
 from understand_r1_zero.types import PreferencePair, Spans
@@ -50,16 +50,7 @@ def load_pairs(args: Args, tokenizer: Any) -> PairData:
     reader = _Reader(args.preference, tokenizer)
     require_column(table, args.preference.chosen_key, "--chosen_key")
     require_column(table, args.preference.rejected_key, "--rejected_key")
-    rows: list[tuple[PreferencePair, Evidence]] = []
-    faults: list[tuple[int, str]] = []
-    for number, row in enumerate(table.rows):
-        try:
-            rows.append(reader.read(row))
-        except _RowError as error:
-            faults.append((number, str(error)))
-    if faults:
-        found = describe_faults(table.place, faults, len(faults) + len(rows))
-        raise ValueError(f"{found}; mend or remove them")
+    rows = parse_rows(table, reader.read)
     kept = [row for row in rows if _is_short(row[0], args)]
     if not kept:
         raise ValueError(
@@ -86,10 +77,6 @@ def _is_short(pair: PreferencePair, args: Args) -> bool:
     return is_prompt_short and longest <= args.sampling.generate_max_length
 
 
-class _RowError(Exception):
-    """What is wrong with one row."""
-
-
 @dataclass(frozen=True)
 class _Tokens:
     token_ids: np.ndarray
@@ -106,8 +93,7 @@ class _Reader:
 
     def read(self, row: Any) -> tuple[PreferencePair, Evidence]:
         """The pair of one row, without weights yet."""
-        if fault := missing_columns(row, [self._args.chosen_key, self._args.rejected_key]):
-            raise _RowError(fault)
+        require_cells(row, [self._args.chosen_key, self._args.rejected_key])
         prompt, chosen, rejected = self._cells(row)
         if isinstance(prompt, str):
             prompt_ids = self._encode_prompt(self._render(prompt, self._tokenizer))
@@ -126,7 +112,7 @@ class _Reader:
                 for messages in (chosen, rejected)
             ]
         if not len(prompt_ids):
-            raise _RowError("the prompt has no token")
+            raise RowFault("the prompt has no token")
         pair = PreferencePair(
             prompt_token_ids=prompt_ids,
             chosen_token_ids=sides[0].token_ids,
@@ -144,10 +130,10 @@ class _Reader:
         rejected = _read_cell(row[args.rejected_key], args.rejected_key)
         if row.get(args.prompt_key) is None:
             if isinstance(chosen, str) or isinstance(rejected, str):
-                raise _RowError(f"no column {args.prompt_key!r}")
+                raise RowFault(f"no column {args.prompt_key!r}")
             prompt = _common_start(chosen, rejected)
             if not prompt:
-                raise _RowError("the conversations have no first message in common")
+                raise RowFault("the conversations have no first message in common")
         else:
             prompt = _read_cell(row[args.prompt_key], args.prompt_key)
         if all(isinstance(cell, str) for cell in (prompt, chosen, rejected)):
@@ -162,7 +148,7 @@ class _Reader:
     def _encode(self, text: str) -> np.ndarray:
         token_ids = self._tokenizer(text, add_special_tokens=False).input_ids
         if not token_ids:
-            raise _RowError("a response has no token")
+            raise RowFault("a response has no token")
         return np.array(token_ids, np.int32)
 
     def _encode_text(self, text: str, key: str, spans: Any) -> _Tokens:
@@ -182,7 +168,7 @@ class _Reader:
             end += end == len(text)
             inside = [i for i, (first, last) in enumerate(offsets) if first < end and last > start]
             if not inside:
-                raise _RowError(f"no token of {key!r} is in characters {start} to {end}")
+                raise RowFault(f"no token of {key!r} is in characters {start} to {end}")
             found.append((inside[0], inside[-1] + 1))
         return tuple(found)
 
@@ -192,7 +178,7 @@ class _Reader:
                 messages, tokenize=False, add_generation_prompt=add_generation_prompt
             )
         except Exception as error:  # templates raise whatever they like
-            raise _RowError(f"the chat template refuses the messages: {error}") from error
+            raise RowFault(f"the chat template refuses the messages: {error}") from error
         begin = self._tokenizer.bos_token
         if begin and self._tokenizer("").input_ids[:1] == [self._tokenizer.bos_token_id]:
             text = text.removeprefix(begin)
@@ -201,7 +187,7 @@ class _Reader:
     def _answer(self, prompt: Messages, prompt_text: str, messages: Messages) -> str:
         text = self._chat([*prompt, *messages], add_generation_prompt=False)
         if not text.startswith(prompt_text):
-            raise _RowError("the chat template writes another prompt once it is answered")
+            raise RowFault("the chat template writes another prompt once it is answered")
         return text[len(prompt_text) :].rstrip()
 
 
@@ -216,7 +202,7 @@ def _load_render(name: str) -> Callable[[str, Any], str]:
 def _read_cell(cell: Any, key: str) -> str | Messages:
     if isinstance(cell, str):
         if not cell.strip():
-            raise _RowError(f"{key!r} is empty")
+            raise RowFault(f"{key!r} is empty")
         return cell
     is_messages = isinstance(cell, list) and all(
         isinstance(each, dict)
@@ -225,9 +211,9 @@ def _read_cell(cell: Any, key: str) -> str | Messages:
         for each in cell
     )
     if not is_messages:
-        raise _RowError(f"{key!r} is neither text nor a list of messages with role and content")
+        raise RowFault(f"{key!r} is neither text nor a list of messages with role and content")
     if not cell:
-        raise _RowError(f"{key!r} is empty")
+        raise RowFault(f"{key!r} is empty")
     return cell
 
 
@@ -246,14 +232,14 @@ def _behind(prompt: Messages, messages: Messages) -> Messages:
     """The messages behind the prompt, where a whole conversation was given."""
     answers = messages[len(prompt) :] if messages[: len(prompt)] == prompt else messages
     if not answers or answers[0]["role"] != "assistant":
-        raise _RowError("a response must begin with a message of the assistant")
+        raise RowFault("a response must begin with a message of the assistant")
     return answers
 
 
 def _read_spans(spans: Any, num_chars: int, key: str) -> list[tuple[int, int]]:
     is_list = isinstance(spans, list) and bool(spans)
     if not is_list or not all(_is_span(span, num_chars) for span in spans):
-        raise _RowError(
+        raise RowFault(
             f"the spans of {key!r} must be pairs [start, end) within its {num_chars} characters"
         )
     return [(start, end) for start, end in spans]
@@ -269,13 +255,13 @@ def _is_span(span: Any, num_chars: int) -> bool:
 def _read_evidence(row: Mapping[str, Any]) -> Evidence:
     margin = row.get("margin")
     if margin is not None and not (_is_number(margin) and margin > 0):
-        raise _RowError(f"'margin' must be a number above 0, not {margin!r}")
+        raise RowFault(f"'margin' must be a number above 0, not {margin!r}")
     chosen, rejected = row.get("chosen_visits"), row.get("rejected_visits")
     if chosen is None and rejected is None:
         return Evidence(margin)
     for visits in (chosen, rejected):
         if not isinstance(visits, int | float) or not (_is_number(visits) and visits >= 1):
-            raise _RowError(
+            raise RowFault(
                 f"'chosen_visits' and 'rejected_visits' must be at least 1, not {visits!r}"
             )
     assert chosen is not None and rejected is not None
@@ -289,4 +275,4 @@ def _is_number(value: Any) -> bool:
 
 def _require_difference(pair: PreferencePair) -> None:
     if np.array_equal(pair.chosen_token_ids, pair.rejected_token_ids):
-        raise _RowError("the chosen and the rejected response are the same")
+        raise RowFault("the chosen and the rejected response are the same")

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from understand_r1_zero.args import DEMO_EVAL_DATA, DEMO_PROMPT_DATA, Args
+from understand_r1_zero.args import Args
 from understand_r1_zero.data import drop_leaked, drop_long, load_benchmarks, load_problems
 from understand_r1_zero.templates import load_template
 from understand_r1_zero.tokenizer import load_tokenizer
@@ -42,15 +42,12 @@ class Problems:
 
 
 def load_benchmarks_of(args: Args) -> dict[str, list[Problem]]:
-    """The benchmarks of `--eval_data`; those of the demo for the demo's training problems."""
+    """The problems of `Args.benchmark_data`, by benchmark name."""
     evaluation = args.evaluation
-    source = evaluation.eval_data
-    if not source and args.data.prompt_data == DEMO_PROMPT_DATA:
-        source = DEMO_EVAL_DATA
-    if not source:
+    if not args.benchmark_data:
         return {}
     return load_benchmarks(
-        source,
+        args.benchmark_data,
         evaluation.test_split,
         evaluation.eval_input_key,
         evaluation.eval_output_key,
@@ -58,14 +55,14 @@ def load_benchmarks_of(args: Args) -> dict[str, list[Problem]]:
     )
 
 
-def load_run_problems(args: Args, *, is_asking: bool = True) -> Problems:
-    """Load everything a training run asks, the benchmarks alone unless `is_asking`.
+def load_run_problems(args: Args) -> Problems:
+    """Load everything a training run asks: nothing without actors, benchmarks alone beside a file.
 
     Raises ValueError for a source at fault, or when no training problem is left.
     """
     data = args.data
-    benchmarks = load_benchmarks_of(args)
-    if not is_asking:
+    benchmarks = load_benchmarks_of(args) if args.needs_actors else {}
+    if args.learns_from_file:
         return Problems([], benchmarks, 0, 0)
     problems = load_problems(
         data.prompt_data, data.train_split, data.input_key, data.output_key, data.max_train

@@ -52,14 +52,13 @@ class Schedule:
 
     def __init__(self, args: Args, num_steps: int) -> None:
         self.num_steps = num_steps
-        has_policy = args.algorithm.algo != "value" or args.value.value_joint
-        self._eval_steps = args.evaluation.eval_steps if has_policy else -1
+        self._eval_steps = args.evaluation.eval_steps
         self._sync_params_every = args.optim.sync_params_every
         self._save_steps = args.checkpoint.save_steps
         self._save_from = args.checkpoint.save_from
 
     def evaluates_at(self, step: int) -> bool:
-        """Benchmarks are evaluated before the first step, every so often, and after the last."""
+        """Benchmarks and what is held out are evaluated before the first step, every so often, and after the last."""
         every = self._eval_steps
         return every > 0 and (step % every == 0 or step == self.num_steps)
 

@@ -19,6 +19,7 @@ _FIXED = {
     "lora.lora_alpha": "the checkpoint's adapters were trained under that scale",
     "lora.lora_targets": "the checkpoint's adapters are in those layers",
     "run.seed": "the order of the problems follows from it",
+    "evaluation.holdout": "what is held out was not trained on",
     "data.prompt_data": "the position in the data would point elsewhere",
     "data.train_split": "the position in the data would point elsewhere",
     "data.max_train": "the position in the data would point elsewhere",
@@ -74,7 +75,7 @@ def refuse_changes(before: Args, after: Args) -> None:
                 f"--{name} must stay {old} when a run is resumed, got {new}: {reason}; start a "
                 "new run instead (--pretrain takes a checkpoint)"
             )
-    old, new = process_counts(before.cluster)[1], process_counts(after.cluster)[1]
+    old, new = process_counts(before)[1], process_counts(after)[1]
     if old != new:
         errors.append(
             f"--num_learners must stay {old} when a run is resumed, got {new} (from --gpus, "

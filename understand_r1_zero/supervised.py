@@ -14,24 +14,14 @@ given, name the columns of a problem and its response and come before all others
 How texts become token ids is told in `encoding.py`.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from understand_r1_zero.args import Args, DataArgs
-from understand_r1_zero.data import describe_faults, require_column
-from understand_r1_zero.encoding import (
-    MESSAGES,
-    Encoder,
-    RowFault,
-    SupervisedExample,
-    cell_of,
-    load_encoder,
-    text_of,
-)
+from understand_r1_zero.encoding import MESSAGES, Encoder, SupervisedExample, load_encoder
 from understand_r1_zero.sources import open_training
+from understand_r1_zero.table_rows import cell_of, parse_rows, require_column, text_of
 from understand_r1_zero.tables import Table
 
 PAIR = ("prompt", "completion")
@@ -53,10 +43,8 @@ def load_examples(args: Args) -> Examples:
         ValueError: the source cannot be read, has none of the columns, or has rows at fault.
     """
     supervised = args.supervised
-    if not supervised.sft_data:
-        raise ValueError("--sft_data must be given: a file of examples, see --help")
     _, table = open_training(supervised.sft_data, supervised.sft_split, "--sft_split")
-    found = read_rows(table, row_reader(table, args.data, load_encoder(args)))
+    found = parse_rows(table, row_reader(table, args.data, load_encoder(args)))
     longest = supervised.sft_max_length
     kept = [each for each in found if not longest or each.num_tokens <= longest]
     if not kept:
@@ -65,23 +53,6 @@ def load_examples(args: Args) -> Examples:
             f"the shortest of {len(found)} examples, got {longest}; raise it"
         )
     return Examples(kept, len(found) - len(kept))
-
-
-def read_rows(table: Table, read: Callable[[Any], Any]) -> list[Any]:
-    """`read` of every row; one error names those for which it raises `RowFault`."""
-    found: list[Any] = []
-    faults: list[tuple[int, str]] = []
-    for number, row in enumerate(table.rows):
-        try:
-            found.append(read(row))
-        except RowFault as fault:
-            faults.append((number, str(fault)))
-    if faults:
-        described = describe_faults(table.place, faults, len(found) + len(faults))
-        raise ValueError(f"{described}; mend or remove them")
-    if not found:
-        raise ValueError(f"{table.place} has no rows")
-    return found
 
 
 def row_reader(
@@ -113,21 +84,3 @@ def row_reader(
 
 def _problem_reader(keys: tuple[str, str], encoder: Encoder) -> Callable[[Any], SupervisedExample]:
     return lambda row: encoder.problem(*(text_of(row, key) for key in keys))
-
-
-def hold_out(
-    examples: Iterable[SupervisedExample], share: float, seed: int
-) -> tuple[list[SupervisedExample], list[SupervisedExample]]:
-    """Examples to train on, and `share` of them, drawn by `seed`, that are held out; order is kept.
-
-    Examples with the same prompt go the same way, so that nothing held out was half seen.
-    """
-    examples = list(examples)
-    prompts = [each.prompt_token_ids.tobytes() for each in examples]
-    distinct = list(dict.fromkeys(prompts))
-    order = np.random.default_rng(seed).permutation(len(distinct))
-    held_out = {distinct[i] for i in order[: round(share * len(distinct))]}
-    kept: tuple[list[SupervisedExample], list[SupervisedExample]] = ([], [])
-    for example, prompt in zip(examples, prompts, strict=True):
-        kept[prompt in held_out].append(example)
-    return kept

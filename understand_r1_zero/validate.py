@@ -120,7 +120,7 @@ def _values(args: Args, names: dict[str, tuple[str, ...]]) -> Iterator[tuple[str
 def _devices(args: Args) -> Iterator[str]:
     cluster, transfer = args.cluster, args.cluster.weight_transfer
     try:
-        process_counts(cluster)
+        process_counts(args)
     except ValueError as error:
         yield str(error)
     if cluster.gpus == 0:
@@ -318,9 +318,8 @@ def _supervised(args: Args) -> Iterator[str]:
             yield f"--algo {algo} and --{flag} FILE go together; give both or neither"
     if args.preference.preference_data and args.algorithm.algo != "dpo":
         yield "--preference_data is for --algo dpo; add it, or drop the file"
-    share, value = args.supervised.sft_holdout, args.value
-    if not 0 <= share < 1:
-        yield f"--sft_holdout must be at least 0 and below 1, got {share}"
+    yield from _holdout(args)
+    value = args.value
     if value.value_loss == "bce" and value.value_head == "tanh":
         yield (
             "--value_loss bce takes the bare output as the logit of a probability, got --value_head "
@@ -331,6 +330,19 @@ def _supervised(args: Args) -> Iterator[str]:
             "--value_joint goes with --value_loss mse or bce, got ranking, which compares solutions "
             "and has no policy loss of its own; drop one"
         )
+
+
+def _holdout(args: Args) -> Iterator[str]:
+    share = args.evaluation.holdout
+    if not 0 <= share < 1:
+        yield f"--holdout must be at least 0 and below 1, got {share}"
+    elif share and not args.learns_from_file:
+        yield (
+            f"--holdout {share} needs examples of a file (--sft_data, --value_data or "
+            "--preference_data): nothing that is sampled can be held out; drop it"
+        )
+    elif share and args.evaluation.eval_steps == -1:
+        yield f"--holdout {share} is evaluated every --eval_steps, got -1; give these, or drop it"
 
 
 def _determinism(args: Args) -> Iterator[str]:

@@ -23,16 +23,9 @@ from typing import Any
 import numpy as np
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.encoding import (
-    Encoder,
-    RowFault,
-    SupervisedExample,
-    cell_of,
-    load_encoder,
-    text_of,
-)
+from understand_r1_zero.encoding import Encoder, SupervisedExample, load_encoder
 from understand_r1_zero.sources import open_training
-from understand_r1_zero.supervised import read_rows
+from understand_r1_zero.table_rows import RowFault, cell_of, parse_rows, text_of
 from understand_r1_zero.tables import Table
 
 PROMPT_KEYS = ("prompt", "query", "problem")
@@ -53,6 +46,11 @@ class ValueExample:
     group: int
 
     @property
+    def prompt_token_ids(self) -> np.ndarray:
+        """int32 (P,)."""
+        return self.text.prompt_token_ids
+
+    @property
     def num_tokens(self) -> int:
         """Prompt and completion tokens together."""
         return self.text.num_tokens
@@ -66,11 +64,9 @@ def load_value_examples(args: Args) -> list[ValueExample]:
             that `--value_loss` or `--value_head` cannot reach.
     """
     value = args.value
-    if not value.value_data:
-        raise ValueError("--value_data must be given: a file of steps with values, see --help")
     _, table = open_training(value.value_data, value.value_split, "--value_split")
     read = _row_reader(table, load_encoder(args), _bounds(args))
-    rows = read_rows(table, read)
+    rows = parse_rows(table, read)
     return [replace(each, group=group) for group, examples in enumerate(rows) for each in examples]
 
 

@@ -9,7 +9,7 @@ import pytest
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args, OracleArgs
 from understand_r1_zero.cli import parse, to_toml
-from understand_r1_zero.flags import OAT_NAMES, flags_of
+from understand_r1_zero.flags import OTHER_NAMES, flags_of
 from understand_r1_zero.grade import GradeArgs
 from understand_r1_zero.grade import parse as parse_grade
 from understand_r1_zero.templates import Template, load_template
@@ -142,7 +142,7 @@ def test_named_files_exist(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_named_flags_exist(document):
     known = {field.name for kind in (Args, GradeArgs) for _, field in flags_of(kind)}
-    known |= {"help", *OAT_NAMES}
+    known |= {"help", *OTHER_NAMES}
     named = re.findall(r"`(--[a-zA-Z][\w-]*)", prose(document))
     unknown = [
         flag

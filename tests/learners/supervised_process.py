@@ -16,7 +16,8 @@ from tests.learners.plain_supervised import (
     plain_value,
 )
 from understand_r1_zero.args import Args
-from understand_r1_zero.supervised import hold_out, load_examples
+from understand_r1_zero.holdout import hold_out
+from understand_r1_zero.supervised import load_examples
 
 SUPERVISED: dict[str, Any] = {"algo": "sft"}
 VALUE: dict[str, Any] = {"algo": "value"}

@@ -67,6 +67,11 @@ def test_duration(seconds: float, text: str):
     assert duration(seconds) == text
 
 
+@pytest.mark.parametrize("key", ["train/value_loss", "train/loss_mean", "train/sft_loss"])
+def test_every_objective_shows_its_loss(key: str):
+    assert step_line(1, 9, {key: 0.5}) == "step 1/9 | loss +0.5000"
+
+
 def test_small_numbers_never_look_like_zero():
     assert [small(0.0), small(0.0312), small(-2e-5)] == ["0.0000", "0.0312", "-2e-05"]
 
@@ -105,6 +110,21 @@ def test_summary_is_told_from_the_rows():
         ["update", "1.0s", "3%"],
     ]
     assert "model   runs/a/m" in text and "resume  python x" in text
+
+
+def test_held_out_metrics_are_printed_and_summed_up():
+    stream = io.StringIO()
+    Console(3, stream=stream).held_out(2, {"eval/sft_loss": 0.51234, "eval/sft_tokens": 1200.0})
+    assert stream.getvalue() == "held out, step 2: sft_loss 0.512, sft_tokens 1200\n"
+    rows = [
+        {"step": 0, "eval/value_auc": 0.5, "time/step_s": 1.0},
+        {"step": 9, "eval/value_auc": None, "eval/value_loss": 0.25, "time/step_s": 1.0},
+    ]
+    lines = [line.split() for line in summary_lines(rows, {}, {})]
+    assert ["held", "out", "step", "0", "step", "9"] in lines
+    assert ["value_auc", "0.500", "->", "-"] in lines
+    assert ["value_loss", "-", "->", "0.250"] in lines
+    assert not any(line[:1] == ["accuracy"] for line in lines)
 
 
 def test_summary_without_steps_or_evaluations():

@@ -53,6 +53,16 @@ def test_the_default_run_is_told_for_the_cpu():
     assert "All processes together take" in text
 
 
+def test_a_run_without_actors_is_told():
+    flags = "--algo value --value_data a.jsonl"
+    text = flat(shown(*flags.split()))
+    assert "cores 0-3 learner-0 Nothing is sampled and no benchmark asked" in text
+    assert "actor-0" not in text and "one actor" not in text
+    text = flat(shown(*flags.split(), "--gpus", "2", "--pretrain", "x-1B"))
+    assert "GPU 1 learner-1" in text and "sequences at once" not in text
+    assert "80 GB" in text and "fits" in text
+
+
 def test_split_cores_and_publication_every_few_steps():
     flags = (
         "--max_staleness 1 --sync_params_every 2 --num_ppo_epochs 3 "

@@ -5,7 +5,8 @@ import copy
 import pytest
 
 from understand_r1_zero.args import Args, ModelArgs
-from understand_r1_zero.encoding import Encoder, RowFault, load_encoder
+from understand_r1_zero.encoding import Encoder, load_encoder
+from understand_r1_zero.table_rows import RowFault
 from understand_r1_zero.templates import TEMPLATES, render_qwen_math
 from understand_r1_zero.tokenizer import load_tokenizer
 

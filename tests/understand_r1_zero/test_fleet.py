@@ -57,6 +57,17 @@ def fleet(processes, **kwargs):
     )
 
 
+def test_a_fleet_without_actors_publishes_nothing():
+    events = []
+    empty = fleet([], can_sleep=True)
+    empty.publish(RecordingPublisher(events), 1)
+    empty.sleep()
+    empty.wake_up()
+    assert empty.wait_until_ready() == [] and empty.groups.processes == []
+    empty.shutdown()
+    assert events == []
+
+
 def names(actors):
     return [process.name for process in actors.groups.processes]
 

@@ -14,6 +14,7 @@ from understand_r1_zero.args import (
     RunArgs,
     SamplingArgs,
 )
+from understand_r1_zero.cli import parse
 from understand_r1_zero.plan import (
     Plan,
     batch_arithmetic,
@@ -53,7 +54,59 @@ def place(cluster: ClusterArgs, *, num_cores: int = 8, max_staleness: int = 0) -
     ],
 )
 def test_process_counts(cluster: ClusterArgs, expected: tuple[int, int]):
-    assert process_counts(cluster) == expected
+    assert process_counts(Args(cluster=cluster)) == expected
+
+
+VALUE = AlgorithmArgs(algo="value")
+
+
+@pytest.mark.parametrize(
+    ("cluster", "num_learners"),
+    [
+        (ClusterArgs(), 1),
+        (ClusterArgs(num_actors=3, num_learners=2), 2),
+        (ClusterArgs(gpus=1), 1),
+        (ClusterArgs(gpus=8), 8),
+        (ClusterArgs(gpus=8, num_learners=2), 2),
+        (ClusterArgs(gpus=8, num_gpus_per_actor=4, collocate=True), 8),
+    ],
+)
+def test_a_run_that_samples_nothing_has_no_actors(cluster: ClusterArgs, num_learners: int):
+    sampling = SamplingArgs(max_staleness=1)
+    planned = plan(Args(cluster=cluster, algorithm=VALUE, sampling=sampling), num_cores=4)
+    assert planned.actors == ()
+    assert len(planned.learners) == num_learners
+    assert len(planned.bundles) == num_learners
+    used = [core for learner in planned.learners for core in learner.cores]
+    assert sorted(used) == ([] if cluster.gpus else [0, 1, 2, 3])
+    gpus = [gpu for learner in planned.learners for gpu in learner.gpus]
+    assert gpus == (list(range(num_learners)) if cluster.gpus else [])
+
+
+def test_more_learners_than_gpus_are_refused_without_actors_too():
+    with pytest.raises(ValueError, match="--num_learners must be at most --gpus 2, got 3"):
+        process_counts(Args(cluster=ClusterArgs(gpus=2, num_learners=3), algorithm=VALUE))
+
+
+@pytest.mark.parametrize(
+    ("flags", "needs_actors"),
+    [
+        ("", True),
+        ("--eval_steps -1", True),
+        ("--algo rft --eval_steps -1", True),
+        ("--algo dpo --eval_steps -1", True),
+        ("--algo value --value_data a", False),
+        ("--algo value --value_data a --value_joint", True),
+        ("--algo value --value_data a --value_joint --eval_steps -1", False),
+        ("--algo sft --sft_data a", True),
+        ("--algo sft --sft_data a --eval_steps -1", False),
+        ("--algo sft --sft_data a --prompt_data b", False),
+        ("--algo sft --sft_data a --prompt_data b --eval_data c", True),
+        ("--algo dpo --preference_data a --eval_steps -1", False),
+    ],
+)
+def test_actors_are_for_samples_and_benchmarks(flags: str, needs_actors: bool):
+    assert parse(flags.split()).needs_actors == needs_actors
 
 
 @pytest.mark.parametrize(
@@ -70,7 +123,7 @@ def test_process_counts(cluster: ClusterArgs, expected: tuple[int, int]):
 )
 def test_placements_that_cannot_be_are_refused_with_the_numbers(cluster: ClusterArgs, message: str):
     with pytest.raises(ValueError, match=message):
-        process_counts(cluster)
+        process_counts(Args(cluster=cluster))
 
 
 def test_synchronous_processes_of_the_cpu_take_turns_on_all_cores():
@@ -121,7 +174,7 @@ def test_every_gpu_is_reserved_at_most_once(
         collocate=collocate,
     )
     try:
-        actors, learners = process_counts(cluster)
+        actors, learners = process_counts(Args(cluster=cluster))
     except ValueError:
         assume(False)
         return

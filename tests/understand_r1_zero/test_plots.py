@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from understand_r1_zero.plots import accuracy_plot, draw_plots, time_plot
+from understand_r1_zero.plots import accuracy_plot, draw_plots, held_out_plot, time_plot
 
 NAMES = ["accuracy", "logprobs", "response_length", "reward", "time", "truncation"]
 
@@ -71,6 +71,19 @@ def test_six_pictures_of_any_run(tmp_path: Path, num_steps: int):
 def test_a_run_that_was_only_evaluated_has_one_picture(tmp_path: Path):
     files = draw_plots(write(tmp_path, rows(0)))
     assert [file.stem for file in files] == ["accuracy"]
+
+
+def test_held_out_loss_is_drawn_beside_the_training_loss_where_there_is_one():
+    content = [
+        {"step": 0, "eval/value_loss": 0.7, "eval/value_auc": 0.5},
+        {"step": 1, "train/value_loss": 0.6},
+        {"step": 2, "train/value_loss": 0.5, "eval/value_loss": 0.55, "eval/value_auc": None},
+    ]
+    figure = held_out_plot(content)
+    assert figure is not None
+    labels = [[text.get_text() for text in axes.texts][2:] for axes in figure.axes]
+    assert labels == [["held out 0.550", "training 0.500"], ["AUC 0.500"]]
+    assert held_out_plot(content[1:2]) is None
 
 
 def test_no_rows_are_refused(tmp_path: Path):

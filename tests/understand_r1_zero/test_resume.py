@@ -94,6 +94,7 @@ def test_resume_never_picks_up_a_half_written_checkpoint(
         "--num_learners 2",
         "--pretrain other",
         "--seed 1",
+        "--holdout 0.1 --algo sft --sft_data a.jsonl",
         "--prompt_data gsm8k.jsonl",
         "--bf16",
     ],

@@ -3,13 +3,11 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from understand_r1_zero.args import Args, DataArgs
 from understand_r1_zero.args_supervised import SupervisedArgs
-from understand_r1_zero.encoding import SupervisedExample
-from understand_r1_zero.supervised import hold_out, load_examples
+from understand_r1_zero.supervised import load_examples
 from understand_r1_zero.templates import render_qwen_math
 from understand_r1_zero.tokenizer import load_tokenizer
 
@@ -111,24 +109,3 @@ def test_long_examples_are_left_out_and_counted(tmp_path):
     assert read.num_long == 1
     with pytest.raises(ValueError, match="--sft_max_length must be at least 3 tokens"):
         load(tmp_path / "a.jsonl", rows, sft_max_length=2)
-
-
-def test_data_must_be_given_and_have_the_split():
-    with pytest.raises(ValueError, match="--sft_data must be given"):
-        load_examples(Args())
-
-
-def example(prompt: int) -> SupervisedExample:
-    return SupervisedExample(np.array([prompt]), np.array([1]), np.array([True]))
-
-
-def test_what_is_held_out_has_other_prompts_and_follows_from_the_seed():
-    examples = [example(i % 10) for i in range(40)]
-    training, held_out = hold_out(examples, 0.3, seed=1)
-    assert (len(training), len(held_out)) == (28, 12)
-    prompts = [{int(each.prompt_token_ids[0]) for each in part} for part in (training, held_out)]
-    assert not prompts[0] & prompts[1]
-    assert len(prompts[1]) == 3
-    assert hold_out(examples, 0.3, seed=1) == (training, held_out)
-    assert hold_out(examples, 0.3, seed=2)[1] != held_out
-    assert hold_out(examples, 0.0, seed=1) == (examples, [])

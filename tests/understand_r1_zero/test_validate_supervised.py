@@ -8,8 +8,14 @@ from understand_r1_zero.cli import parse
 @pytest.mark.parametrize(
     ("argv", "parts"),
     [
-        ("--sft_holdout 1", ["--sft_holdout", "below 1", "got 1"]),
-        ("--sft_holdout -0.1", ["--sft_holdout must be at least 0"]),
+        ("--holdout 1", ["--holdout", "below 1", "got 1"]),
+        ("--sft_holdout -0.1", ["--holdout must be at least 0"]),
+        ("--holdout 0.1", ["--holdout 0.1 needs examples of a file", "drop it"]),
+        ("--holdout 0.1 --algo dpo", ["--holdout 0.1 needs examples of a file"]),
+        (
+            "--holdout 0.1 --algo sft --sft_data a.jsonl --eval_steps -1",
+            ["--holdout 0.1 is evaluated every --eval_steps, got -1"],
+        ),
         ("--sft_max_length -1", ["--sft_max_length must be at least 0"]),
         ("--rft_max_per_problem -1", ["--rft_max_per_problem must be at least 0"]),
         ("--value_beta -1", ["--value_beta must be at least 0"]),
@@ -25,7 +31,9 @@ def test_refused(refusal, argv, parts):
 
 def test_allowed():
     args = parse(
-        "--value_joint --value_head tanh --sft_holdout 0.1 --rft_max_per_problem 0".split()
+        "--algo value --value_data a.jsonl --value_joint --value_head tanh --sft_holdout 0.1 "
+        "--rft_max_per_problem 0".split()
     )
+    assert args.evaluation.holdout == 0.1
     assert args.value.value_joint
     assert args.supervised.rft_max_per_problem == 0

@@ -105,5 +105,3 @@ def test_targets_that_cannot_be_reached_are_refused(tmp_path, flags, value, is_a
 def test_other_columns_are_refused(tmp_path):
     with pytest.raises(ValueError, match="columns problem, answer; needed are one of prompt"):
         load(tmp_path / "a.jsonl", [{"problem": "1", "answer": "1"}])
-    with pytest.raises(ValueError, match="--value_data must be given"):
-        load_value_examples(Args())
