@@ -156,6 +156,15 @@ KINDS = (
         },
     ),
     _sampled(
+        "A critic",
+        {
+            "PPO": ("--critic_type", "ppo"),
+            "PPO, shared trunk": (
+                *("--critic_type", "ppo", "--critic_trunk", "shared", "--vf_coef", "0.1"),
+            ),
+        },
+    ),
+    _sampled(
         "Other losses",
         {
             "DAPO": (
