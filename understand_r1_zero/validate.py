@@ -75,6 +75,22 @@ _COUNTS_OR_NEVER = {
     "sampling": ("top_k",),
 }
 _NEED_A_GROUP = ("drgrpo", "grpo", "rloo", "reinforce_pp_baseline")
+_READ_BY = {
+    "algorithm": ("ppo",),
+    "policy": ("ppo",),
+    "critic": ("ppo",),
+    "preference": ("dpo",),
+    "supervised": ("sft", "rft", "value"),
+    "value": ("value",),
+}
+"""The values of --algo under which the flags of an owner are read."""
+_READ_BY_MORE = {
+    "ignore_no_eos": ("ppo", "dpo"),
+    "filter_zero_variance": ("ppo", "dpo", "rft"),
+    "max_refills": ("ppo", "dpo", "rft"),
+}
+_SAYS_ITSELF = ("algo", "sft_data", "value_data", "preference_data")
+"""Flags that go with --algo one to one; `_supervised` tells."""
 _SCHEDULERS = ("constant", "linear", "cosine", "cosine_with_min_lr")
 
 
@@ -83,8 +99,12 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args), *_critic(args)]
-        errors += [*_preference(args.preference), *_supervised(args)]
+        errors += [*_rewards(args), *_adapters(args), *_unread(args)]
+        if args.algorithm.algo == "ppo":
+            errors += [*_policy_gradient(args), *_critic(args)]
+        if args.algorithm.algo == "dpo":
+            errors += _preference(args.preference)
+        errors += _supervised(args)
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -208,8 +228,12 @@ def _policy_gradient(args: Args) -> Iterator[str]:
     loss = policy.policy_loss
     if not algorithm.cliprange <= 1:
         yield f"--cliprange must be at most 1, got {algorithm.cliprange}: ratios are not negative"
-    if 0 < policy.dual_clip <= 1:
-        yield f"--dual_clip must be above 1, or 0 for off, got {policy.dual_clip}; use 3"
+    highest = 1 + (policy.cliprange_high or algorithm.cliprange)
+    if 0 < policy.dual_clip <= highest:
+        yield (
+            f"--dual_clip must be above 1 + the upper clip, {highest:g}, or 0 for off, got "
+            f"{policy.dual_clip}; use 3"
+        )
     has_reference = algorithm.beta > 0 or algorithm.kl_penalty_coef > 0
     for name, default, wanted, is_met in (
         ("dual_clip", 0, "--policy_loss ppo or gspo", loss in ("ppo", "gspo")),
@@ -242,6 +266,19 @@ def _critic(args: Args) -> Iterator[str]:
                 yield (
                     f"--{name} {getattr(critic, name)} needs --critic_trunk separate: a shared one is "
                     "the policy's model, trained with it"
+                )
+
+
+def _unread(args: Args) -> Iterator[str]:
+    algo = args.algorithm.algo
+    for owner, readers in _READ_BY.items():
+        for flag in fields(getattr(args, owner)):
+            value = getattr(getattr(args, owner), flag.name)
+            algos = _READ_BY_MORE.get(flag.name, readers)
+            if value != flag.default and algo not in algos and flag.name not in _SAYS_ITSELF:
+                yield (
+                    f"--{flag.name} {value} changes nothing with --algo {algo}; drop it, or use "
+                    f"--algo {' or '.join(algos)}"
                 )
 
 

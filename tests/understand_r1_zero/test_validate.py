@@ -73,7 +73,10 @@ Refusal = Callable[..., str]
         ),
         ("--cliprange 1.5", ["--cliprange must be at most 1, got 1.5"]),
         ("--cliprange_high -0.1", ["--cliprange_high must be at least 0, got -0.1"]),
-        ("--dual_clip 0.5", ["--dual_clip must be above 1, or 0 for off, got 0.5"]),
+        (
+            "--dual_clip 0.5",
+            ["--dual_clip must be above 1 + the upper clip, 1.2, or 0 for off, got 0.5"],
+        ),
         ("--dual_clip 3 --policy_loss cispo", ["--dual_clip 3.0", "--policy_loss ppo or gspo"]),
         (
             "--policy_loss reinforce --cliprange_high 0.3",
@@ -92,35 +95,56 @@ Refusal = Callable[..., str]
         ("--reward_scale inf", ["--reward_scale must be a finite number, got inf"]),
         ("--gamma 1.5", ["--gamma must be above 0 and at most 1, got 1.5"]),
         ("--critic_type rloo --num_samples 1", ["--num_samples", "--critic_type rloo"]),
-        ("--preference_beta 0", ["--preference_beta must be a finite number above 0, got 0.0"]),
-        ("--sft_weight -1", ["--sft_weight must be a finite number of at least 0, got -1.0"]),
-        ("--len_reg_alpha inf", ["--len_reg_alpha must be a finite number", "got inf"]),
         (
-            "--preference_loss cdpo --label_smoothing 0.5",
+            "--algo dpo --preference_beta 0",
+            ["--preference_beta must be a finite number above 0, got 0.0"],
+        ),
+        (
+            "--algo dpo --sft_weight -1",
+            ["--sft_weight must be a finite number of at least 0, got -1.0"],
+        ),
+        ("--algo dpo --len_reg_alpha inf", ["--len_reg_alpha must be a finite number", "got inf"]),
+        (
+            "--algo dpo --preference_loss cdpo --label_smoothing 0.5",
             ["--label_smoothing must be at least 0 and below 0.5, got 0.5"],
         ),
-        ("--max_pairs_per_group 0", ["--max_pairs_per_group must be at least 1, got 0"]),
+        ("--algo dpo --max_pairs_per_group 0", ["--max_pairs_per_group must be at least 1, got 0"]),
         (
-            "--label_smoothing 0.2",
+            "--algo dpo --label_smoothing 0.2",
             ["--label_smoothing 0.2 changes nothing", "dpo", "cdpo or robust_dpo"],
         ),
         (
-            "--preference_loss simpo --len_reg_alpha 0.1",
+            "--algo dpo --preference_loss simpo --len_reg_alpha 0.1",
             ["--len_reg_alpha 0.1 changes nothing with --preference_loss simpo"],
         ),
         (
-            "--preference_loss dpo --soft_labels margin",
+            "--algo dpo --preference_loss dpo --soft_labels margin",
             ["--soft_labels margin changes nothing", "cdpo or robust_dpo"],
         ),
-        ("--pair_weights visits", ["--pair_weights visits needs --preference_data", "margin"]),
+        (
+            "--algo dpo --pair_weights visits",
+            ["--pair_weights visits needs --preference_data", "margin"],
+        ),
         ("--algo sft", ["--algo sft and --sft_data FILE go together"]),
         ("--value_data values.jsonl", ["--algo value and --value_data FILE go together"]),
         ("--preference_data pairs.jsonl", ["--preference_data is for --algo dpo"]),
-        ("--precompute_ref_logprobs", ["--precompute_ref_logprobs needs --preference_data"]),
+        (
+            "--algo dpo --precompute_ref_logprobs",
+            ["--precompute_ref_logprobs needs --preference_data"],
+        ),
         (
             "--precompute_ref_logprobs --preference_loss simpo --algo dpo --preference_data pairs.jsonl",
             ["--precompute_ref_logprobs changes nothing", "simpo, which has no reference"],
         ),
+        ("--preference_loss ipo", ["--preference_loss ipo changes nothing", "--algo dpo"]),
+        ("--algo dpo --beta 0.1", ["--beta 0.1 changes nothing with --algo dpo", "--algo ppo"]),
+        ("--algo rft --critic_type ppo", ["--critic_type ppo changes nothing", "--algo ppo"]),
+        ("--algo rft --value_joint", ["--value_joint True changes nothing", "--algo value"]),
+        (
+            "--algo sft --sft_data sums.jsonl --filter_zero_variance",
+            ["--filter_zero_variance True changes nothing", "--algo ppo or dpo or rft"],
+        ),
+        ("--dual_clip 1.25 --cliprange_high 0.28", ["--dual_clip must be above 1 + ", "1.28"]),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
     ],
 )
@@ -145,12 +169,12 @@ def test_a_group_of_one_is_enough_where_the_baseline_is_not_the_groups(critic_ty
 @pytest.mark.parametrize(
     "argv",
     [
-        "--preference_loss cdpo --label_smoothing 0.2 --len_reg_alpha 0.1",
+        "--algo dpo --preference_loss cdpo --label_smoothing 0.2 --len_reg_alpha 0.1",
         "--preference_loss robust_dpo --soft_labels visits --algo dpo --preference_data pairs.jsonl",
-        "--preference_loss dpop --dpo_positive_lambda 5 --sft_weight 0.2",
-        "--preference_loss simpo --gamma_beta_ratio 0.3 --preference_beta 2.5 --label_smoothing 0",
+        "--algo dpo --preference_loss dpop --dpo_positive_lambda 5 --sft_weight 0.2",
+        "--algo dpo --preference_loss simpo --gamma_beta_ratio 0.3 --preference_beta 2.5 --label_smoothing 0",
         "--precompute_ref_logprobs --algo dpo --preference_data pairs.jsonl --pair_weights visits",
-        "--pairs correct_incorrect --max_pairs_per_group 1 --pair_weights margin",
+        "--algo dpo --pairs correct_incorrect --max_pairs_per_group 1 --pair_weights margin",
     ],
 )
 def test_preference_flags_that_go_together(argv: str):
