@@ -24,8 +24,8 @@ def test_refused(refusal, argv, parts):
 
 
 def test_allowed():
-    args = parse(
-        "--value_joint --value_head tanh --sft_holdout 0.1 --rft_max_per_problem 0".split()
-    )
-    assert args.value.value_joint
-    assert args.supervised.rft_max_per_problem == 0
+    value = "--algo value --value_data a.jsonl --value_joint --value_head tanh"
+    assert parse(value.split()).value.value_joint
+    assert parse("--algo sft --sft_data a.jsonl --sft_holdout 0.1".split()).supervised.sft_holdout
+    kept = parse("--algo rft --rft_max_per_problem 0".split())
+    assert kept.supervised.rft_max_per_problem == 0
