@@ -5,6 +5,7 @@ from dataclasses import fields
 
 from understand_r1_zero.args import Args
 
+_SAMPLING = ("ppo", "dpo", "rft")
 _EVERYWHERE = {
     "policy": ("ppo",),
     "preference": ("dpo",),
@@ -20,8 +21,13 @@ _READERS = {
     "algorithm.kl_penalty_coef": ("ppo",),
     "algorithm.tis_c": ("ppo",),
     "algorithm.ignore_no_eos": ("ppo", "dpo"),
-    "policy.filter_zero_variance": ("ppo", "dpo", "rft"),
-    "policy.max_refills": ("ppo", "dpo", "rft"),
+    "sampling.num_samples": _SAMPLING,
+    "sampling.temperature": _SAMPLING,
+    "sampling.top_p": _SAMPLING,
+    "sampling.top_k": _SAMPLING,
+    "sampling.max_staleness": _SAMPLING,
+    "policy.filter_zero_variance": _SAMPLING,
+    "policy.max_refills": _SAMPLING,
     "supervised.sft_end_token": ("sft", "value"),
     "supervised.sft_aggregation": ("sft", "rft", "value"),
     "supervised.loss_on_prompt": ("sft", "rft"),
@@ -33,7 +39,7 @@ _READERS = {
 def unread_flags(args: Args) -> Iterator[str]:
     """A refusal for each flag with another value than its default that `--algo` does not read."""
     algo, defaults = args.algorithm.algo, Args()
-    for owner in ("algorithm", *_EVERYWHERE):
+    for owner in ("algorithm", "sampling", *_EVERYWHERE):
         for field in fields(getattr(args, owner)):
             readers = _READERS.get(f"{owner}.{field.name}", _EVERYWHERE.get(owner, (algo,)))
             value = getattr(getattr(args, owner), field.name)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from understand_r1_zero.args import Args, OptimArgs
+from understand_r1_zero.args import Args, ClusterArgs, OptimArgs
 from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts
@@ -185,6 +185,10 @@ def _without_gpus(args: Args) -> Iterator[str]:
         (
             f"--num_gpus_per_actor {args.cluster.num_gpus_per_actor}",
             args.cluster.num_gpus_per_actor > 1,
+        ),
+        (
+            f"--vllm_gpu_ratio {args.cluster.vllm_gpu_ratio}",
+            args.cluster.vllm_gpu_ratio != ClusterArgs().vllm_gpu_ratio,
         ),
         ("--vllm_sleep", args.cluster.vllm_sleep),
         (

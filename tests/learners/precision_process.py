@@ -54,7 +54,9 @@ def overflow(lab: Lab) -> dict[int, Any]:
         while not rows or rows[-1]["metrics"]["train/skipped_steps"]:
             before = learner.outlet.to_host()[0]
             update = updates(learner, [batch], len(rows))
-            is_changed = any((update["weights"][name] != before[name]).any() for name in before)
+            is_changed = any(
+                (update["weights"][name] != before[name]).any() for name in before or {}
+            )
             rows.append({"metrics": update["metrics"][0], "is_changed": is_changed})
         directory = lab.directory / f"overflow_{lab.world_size}_{stage}"
         directory.mkdir(exist_ok=True)

@@ -6,14 +6,19 @@ from torch import nn
 
 from learners import activations
 from learners.activations import OnHost, on_host
+from learners.adapters import add_adapters
 from learners.model import TokenLogprobs
 from tests.learners.conftest import make_qwen2
+from understand_r1_zero.args_lora import LoraArgs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def gradients(*, offloads: bool, checkpointing: bool, dtype: torch.dtype):
+def gradients(*, offloads: bool, checkpointing: bool, dtype: torch.dtype, lora_rank: int = 0):
     model = make_qwen2().to(dtype).train()
+    if lora_rank:
+        torch.manual_seed(1)
+        add_adapters(model, LoraArgs(lora_rank))
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
     scorer = TokenLogprobs(model, 0.8, max_logits=200, offloads_activations=offloads)
@@ -33,6 +38,17 @@ def test_gradients_are_the_same_to_the_bit(checkpointing, dtype):
     assert here.keys() == there.keys() and len(here) > 20
     for name, gradient in here.items():
         assert torch.equal(there[name], gradient), name
+
+
+def test_adapters_have_their_gradients_through_checkpoints_and_the_host():
+    """Nothing that enters the first layer has a gradient there: its embedding is frozen."""
+    found = [
+        gradients(offloads=both, checkpointing=both, dtype=torch.float32, lora_rank=4)
+        for both in (False, True)
+    ]
+    assert len(found[0]) == 28 and all("lora_" in name for name in found[0])
+    for name, gradient in found[0].items():
+        assert torch.equal(found[1][name], gradient), name
 
 
 def test_inputs_are_copied_with_their_strides_and_parameters_are_not(monkeypatch):

@@ -19,6 +19,7 @@ SFT = "--algo sft --sft_data a.jsonl"
         (f"{SFT} --num_ppo_epochs 2", "--num_ppo_epochs 2", "ppo or dpo"),
         (f"{SFT} --critic_type rloo", "--critic_type rloo", "ppo"),
         (f"{SFT} --filter_zero_variance", "--filter_zero_variance True", "ppo or dpo or rft"),
+        (f"{SFT} --max_staleness 1", "--max_staleness 1", "ppo or dpo or rft"),
         ("--algo dpo --kl_penalty_coef 0.1", "--kl_penalty_coef 0.1", "ppo"),
         ("--algo rft --whiten_adv", "--whiten_adv True", "ppo"),
         ("--algo rft --sft_max_length 9", "--sft_max_length 9", "sft"),

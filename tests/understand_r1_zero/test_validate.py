@@ -43,6 +43,7 @@ Refusal = Callable[..., str]
         ("--adam_offload", ["--adam_offload needs a GPU", "--gpus 0"]),
         ("--ref_offload --beta 0.1", ["--ref_offload needs a GPU", "--gpus 0"]),
         ("--num_gpus_per_actor 2", ["--num_gpus_per_actor 2 needs a GPU"]),
+        ("--vllm_gpu_ratio 0.5", ["--vllm_gpu_ratio 0.5 needs a GPU"]),
         ("--gpus 2 --fp16 --bf16", ["--bf16 and --fp16 cannot go together"]),
         (
             "--gpus 2 --fp16 --zero_stage 0",
