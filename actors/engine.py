@@ -35,6 +35,7 @@ from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
 
 from actors.nccl import transfer_api
+from understand_r1_zero.args import Dtype
 
 CPU_BLOCK_TOKENS = 32
 """The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
@@ -52,7 +53,7 @@ class EngineSettings:
     """
 
     model: str
-    dtype: Literal["float32", "bfloat16"]
+    dtype: Dtype
     max_model_len: int
     seed: int = 0
     num_threads: int = 1

@@ -28,7 +28,7 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
     return Engine(
         EngineSettings(
             model=args.model.pretrain,
-            dtype="bfloat16" if args.model.bf16 else "float32",
+            dtype=args.model.dtype,
             max_model_len=context_tokens(args),
             seed=(args.run.seed + actor_index) % 2**32,
             num_threads=engine_threads(args.model.pretrain, num_cores),

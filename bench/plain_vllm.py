@@ -25,7 +25,7 @@ def _prepare() -> DoRound:
     prompts = prompts_of(args, first_problems(args, 1))
     llm = LLM(
         args.model.pretrain,
-        dtype="bfloat16" if args.model.bf16 else "float32",
+        dtype=args.model.dtype,
         enforce_eager=True,
         kv_cache_memory_bytes=CACHE_BYTES,
         seed=args.run.seed,

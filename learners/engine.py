@@ -19,21 +19,32 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
-from understand_r1_zero.args import OptimArgs
+from understand_r1_zero.args import Dtype, OptimArgs
 
 MAX_BUCKET = 500_000_000
 """Gradient elements communicated at once, at most."""
+SCALE_WINDOW = 1000
+"""Steps without an overflow after which float16's loss scale doubles."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
     """One optimizer step: the global gradient norm before clipping, and the learning rate used.
 
-    A step whose norm is not finite was not taken (ZeRO 1-3), or spoilt the weights (ZeRO 0).
+    A step whose norm is not finite was not taken (ZeRO 1-3), or spoilt the weights (ZeRO 0). In
+    float16 it is then `is_skipped`: `loss_scale`, for the next step, is halved, and the schedule did not
+    advance. Elsewhere the scale is 1.
     """
 
     grad_norm: float
     learning_rate: float
+    loss_scale: float = 1.0
+    is_skipped: bool = False
+
+    @property
+    def can_scale_less(self) -> bool:
+        """Whether the scale could be halved once more."""
+        return self.loss_scale > 1.0
 
 
 class Engine:
@@ -46,20 +57,22 @@ class Engine:
         module: what is trained; its forward runs through this class.
         optim: the optimizer's flags.
         num_steps: optimizer steps of the whole run, the horizon of the learning-rate schedule.
-        bf16: bfloat16 weights and gradients, float32 master weights and gradient sums.
+        dtype: of weights and gradients; those of 16 bits have float32 master weights and gradient sums,
+            and float16 a loss scale that adapts.
         device: "cpu" or "cuda".
     """
 
     def __init__(
-        self, module: nn.Module, optim: OptimArgs, *, num_steps: int, bf16: bool, device: str
+        self, module: nn.Module, optim: OptimArgs, *, num_steps: int, dtype: Dtype, device: str
     ) -> None:
-        if bf16 and optim.zero_stage == 0:
+        if dtype != "float32" and optim.zero_stage == 0:
             raise ValueError(
-                "--zero_stage must be 1, 2 or 3 with --bf16, got 0: DeepSpeed keeps no float32 "
-                "master weights at stage 0, and training departs at the second step"
+                "--zero_stage must be 1, 2 or 3 with --bf16 or --fp16, got 0: DeepSpeed then keeps no "
+                "float32 master weights in bfloat16, and sums micro-batches in float16"
             )
         self.world_size = torch.distributed.get_world_size()
         self.device = torch.device(device)
+        self._is_scaled = dtype == "float16"
         self._stage = optim.zero_stage
         self._max_norm = optim.max_norm
         deepspeed = _import_deepspeed()
@@ -67,7 +80,7 @@ class Engine:
             model=module,
             model_parameters=[p for p in module.parameters() if p.requires_grad],
             lr_scheduler=lambda optimizer: _scheduler(optimizer, optim, num_steps),
-            config=_config(module, optim, bf16=bf16, device=device, world_size=self.world_size),
+            config=_config(module, optim, dtype=dtype, device=device, world_size=self.world_size),
         )
         self._engine.train()
 
@@ -82,14 +95,22 @@ class Engine:
         self._engine.backward(loss * self.world_size, scale_wrt_gas=False)
 
     def step(self) -> StepResult:
-        """Clip, update the parameters, advance the schedule."""
+        """Clip, update the parameters, advance the schedule.
+
+        In float16 DeepSpeed skips a step that overflowed, and the schedule waits with it. Its one fault:
+        the step at which it doubles the scale is taken with half of its gradient.
+        """
         learning_rate = self._engine.get_lr()[0]
         norm = self._stage_0_norm() if self._stage == 0 else None
         self._engine.step()
         if norm is None:
             norm = float(self._engine.get_global_grad_norm())
         # ZeRO marks an invalid norm with -1.
-        return StepResult(norm if norm >= 0 else math.nan, learning_rate)
+        norm = norm if norm >= 0 else math.nan
+        if not self._is_scaled:
+            return StepResult(norm, learning_rate)
+        optimizer = self._engine.optimizer
+        return StepResult(norm, learning_rate, float(optimizer.cur_scale), optimizer.overflow)
 
     def full_parameters(self) -> Iterator[tuple[str, Tensor]]:
         """(name, whole tensor) of every parameter and persistent buffer, tied ones once.
@@ -167,7 +188,7 @@ def _scheduler(optimizer: Optimizer, optim: OptimArgs, num_steps: int) -> LRSche
 
 
 def _config(
-    module: nn.Module, optim: OptimArgs, *, bf16: bool, device: str, world_size: int
+    module: nn.Module, optim: OptimArgs, *, dtype: Dtype, device: str, world_size: int
 ) -> dict[str, Any]:
     # ZeRO 1 and 2 want an even number of elements; a value head's are odd.
     bucket = min(MAX_BUCKET, sum(p.numel() for p in module.parameters()) + 1) // 2 * 2
@@ -178,7 +199,14 @@ def _config(
         "gradient_clipping": optim.max_norm,
         "steps_per_print": None,
         "timers": {"throughput": {"enabled": False}},
-        "bf16": {"enabled": bf16},
+        "bf16": {"enabled": dtype == "bfloat16"},
+        "fp16": {
+            "enabled": dtype == "float16",
+            "initial_scale_power": optim.loss_scale_power,
+            "loss_scale_window": SCALE_WINDOW,
+            # A skipped step costs the batch that was sampled for it: lower the scale at once.
+            "hysteresis": 1,
+        },
         "data_types": {"grad_accum_dtype": "fp32"},
         "optimizer": {
             "type": "AdamW",

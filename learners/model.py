@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from learners.activations import on_host
 from learners.head import MAX_LOGITS, TokenHead
 from learners.rows import Packing
 from understand_r1_zero.args import ModelArgs
@@ -17,7 +18,7 @@ def load_model(path: str, args: ModelArgs, *, device: str) -> PreTrainedModel:
     """Load a causal language model onto `device`, in training precision, without dropout."""
     model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(
         path,
-        dtype=torch.bfloat16 if args.bf16 else torch.float32,
+        dtype=getattr(torch, args.dtype),
         attn_implementation=(FLASH_ATTENTION if args.flash_attn and device == "cuda" else "sdpa"),
         trust_remote_code=args.trust_remote_code,
     )
@@ -86,7 +87,9 @@ class TokenLogprobs(nn.Module):
     """Log-prob and entropy of chosen tokens under a causal language model.
 
     The head sees only the positions that predict a chosen token: prompts, padding and the vocabulary
-    at every other place cost nothing. The rest is as in `TokenHead`.
+    at every other place cost nothing. With `offloads_activations` what the model's layers save for the
+    backward pass is kept in host memory; the head saves little, and computes the rest again. The other
+    arguments are as in `TokenHead`.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class TokenLogprobs(nn.Module):
         max_logits: int = MAX_LOGITS,
         *,
         trains_entropy: bool = False,
+        offloads_activations: bool = False,
     ) -> None:
         super().__init__()
         head: Any = model.get_output_embeddings()
@@ -103,6 +107,7 @@ class TokenLogprobs(nn.Module):
         # First, for its parameters to have their names in it.
         self.model: PreTrainedModel = model
         self.head = TokenHead(head, temperature, max_logits, trains_entropy=trains_entropy)
+        self._offloads = offloads_activations
         self._takes_mask = can_share_prompts(model)
 
     def forward(
@@ -125,9 +130,10 @@ class TokenLogprobs(nn.Module):
         # Without a mask FlashAttention goes by the positions.
         if position_ids is not None and segments is not None and self._takes_mask:
             mask = row_mask(position_ids, segments)
-        return self.model.base_model(
-            input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False
-        ).last_hidden_state.flatten(0, 1)
+        with on_host(self.model, is_wanted=self._offloads):
+            return self.model.base_model(
+                input_ids=input_ids, position_ids=position_ids, attention_mask=mask, use_cache=False
+            ).last_hidden_state.flatten(0, 1)
 
     def score(self, chosen: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probs and entropies, (N,) each, of `targets` after hidden states (N, H)."""

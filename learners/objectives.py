@@ -16,21 +16,19 @@ Objective = PolicyGradient | Preference | Supervised | Value
 
 def load_policy(args: Args, num_optimizer_steps: int, device: str) -> Policy:
     """The model with the reference and the heads that the objective of `--algo` needs."""
-    needs_reference, scoring = None, None
+    scoring = None
     match args.algorithm.algo:
         case "ppo" if is_shared(args):
             scoring = shared_scoring(args)
-        case "dpo":
-            needs_reference = args.preference.needs_reference_model
         case "sft" | "rft":
-            needs_reference, scoring = False, SCORING
+            scoring = SCORING
         case "value":
-            needs_reference, scoring = False, scoring_of(args.value)
+            scoring = scoring_of(args.value)
     return Policy(
         args,
         num_optimizer_steps=num_optimizer_steps,
         device=device,
-        needs_reference=needs_reference,
+        needs_reference=args.needs_reference_model,
         scoring=scoring,
     )
 

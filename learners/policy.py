@@ -67,7 +67,7 @@ class Policy:
         args: all flags.
         num_optimizer_steps: of the whole run, the horizon of the learning-rate schedule.
         device: "cpu" or "cuda".
-        needs_reference: None: where a KL to it has a weight.
+        needs_reference: None: where the flags ask for one.
         scoring: what the objective asks; None: log-probs at the sampling temperature.
     """
 
@@ -83,6 +83,7 @@ class Policy:
         self._args = args
         self._scoring = scoring or Scoring(args.sampling.temperature)
         self.rank = torch.distributed.get_rank()
+        self.dtype = args.model.dtype
         self._model = load_model(args.model.pretrain, args.model, device=device)
         if args.lora.lora_rank:
             add_adapters(self._model, args.lora)
@@ -98,16 +99,18 @@ class Policy:
             self._trained(),
             args.optim,
             num_steps=num_optimizer_steps,
-            bf16=args.model.bf16,
+            dtype=args.model.dtype,
             device=device,
         )
-        if needs_reference is None:
-            needs_reference = args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0
-        self.has_reference = needs_reference
+        self.has_reference = (
+            args.needs_reference_model if needs_reference is None else needs_reference
+        )
         if self.has_reference:
             home = "cpu" if args.optim.ref_offload else device
             reference = load_model(args.model.pretrain, args.model, device=home)
-            self._reference = self._scorer(reference.requires_grad_(False).eval())
+            self._reference = TokenLogprobs(
+                reference.requires_grad_(False).eval(), self._scoring.temperature
+            )
 
     def score(self, batch: Batch, responses: np.ndarray) -> np.ndarray:
         """float32 (2, T): log-probs and entropies of the responses' tokens, zero elsewhere.
@@ -229,11 +232,13 @@ class Policy:
         _set_random_state(saved["random"])
         return saved["state"]
 
-    def _scorer(self, model: Any, *, trains_entropy: bool = False) -> TokenLogprobs:
-        return TokenLogprobs(model, self._scoring.temperature, trains_entropy=trains_entropy)
-
     def _trained(self) -> TokenLogprobs | TokenValues:
-        scorer = self._scorer(self._model, trains_entropy=self._args.policy.ent_coef > 0)
+        scorer = TokenLogprobs(
+            self._model,
+            self._scoring.temperature,
+            trains_entropy=self._args.policy.ent_coef > 0,
+            offloads_activations=self._args.model.activation_offload,
+        )
         if not self._scoring.has_values:
             return scorer
         value, model = self._args.value, self._args.model

@@ -89,6 +89,7 @@ class LearnerRank:
         elapsed_s = time.perf_counter() - started_s
         return {
             **metrics,
+            **self._steps.loss_scaling(),
             "misc/policy_sgd_step": float(self._steps.num_done),
             "misc/gradient_update_elapse": elapsed_s,
             "misc/learner_tokens_per_s": sum(each.num_tokens for each in examples) / elapsed_s,

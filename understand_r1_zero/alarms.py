@@ -125,7 +125,7 @@ def _logprob_gap(metrics: Mapping[str, float], limit: float) -> str:
     if metrics.get("actor/staleness_mean", 0) > 0:
         remedy = "lower --max_staleness, and keep --tis_c above 0"
     else:
-        remedy = "train and sample in float32 (no --bf16), and keep --tis_c above 0"
+        remedy = "train and sample in float32 (no --bf16 or --fp16), and keep --tis_c above 0"
     return f"sampler and learner differ by {gap:.3f} nats a token; {remedy}"
 
 
@@ -198,8 +198,8 @@ def check_logprob_gap(gap: float, worst: Sequence[TokenGap], limit: float) -> No
     raise RuntimeError(
         f"sampler and learner disagree by {gap:.2e} nats a token on one policy version "
         f"(--max_logprob_gap {limit:g}); the worst tokens:\n{table}\n"
-        "check that both load the same weights (--pretrain), in the same precision (--bf16 needs "
-        "--max_logprob_gap of about 0.05), and apply the same --temperature, --top_p and --top_k"
+        "check that both load the same weights (--pretrain), in the same precision (--bf16 and --fp16 "
+        "need --max_logprob_gap of about 0.05), and apply the same --temperature, --top_p and --top_k"
     )
 
 

@@ -13,6 +13,8 @@ from understand_r1_zero.args_policy import PolicyArgs
 from understand_r1_zero.args_preference import PreferenceArgs
 from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+
 TINY_MODEL = "examples/tiny/model"
 """The bundled model, relative to the repository."""
 DEMO_PROMPT_DATA = (
@@ -46,7 +48,7 @@ class RunArgs:
     rnd_seed: bool = False
     """Draw the seed from the clock; config.toml records it."""
     deterministic: bool = False
-    """Same seed, same metrics to the last digit (CPU, fp32, synchronous); some per cent slower."""
+    """Same seed, same metrics to the last digit (CPU, float32, synchronous); some per cent slower."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +85,25 @@ class ModelArgs:
     """Model directory or hub id."""
     bf16: bool = False
     """Train and sample in bfloat16; otherwise float32."""
+    fp16: bool = False
+    """Train and sample in float16 (GPU); the loss is scaled, and a step whose gradient overflows is skipped."""
     flash_attn: bool = False
     """Train with FlashAttention-2 (GPU); otherwise PyTorch's SDPA."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass to save memory."""
+    activation_offload: bool = False
+    """Keep what the backward pass needs of the forward pass in host memory (GPU); see --gradient_checkpointing."""
     max_model_len: int = 0
     """Context of the sampler in tokens; 0: prompt_max_length + the longest generation."""
     trust_remote_code: bool = False
     """Allow model code from the hub to run."""
+
+    @property
+    def dtype(self) -> Dtype:
+        """Of the weights that are trained, published and sampled from."""
+        if self.fp16:
+            return "float16"
+        return "bfloat16" if self.bf16 else "float32"
 
 
 @dataclass(frozen=True)
@@ -253,6 +266,8 @@ class OptimArgs:
     """Keep the optimizer in host memory."""
     max_norm: float = 1.0
     """Gradient norm clip; 0: none."""
+    loss_scale_power: int = 16
+    """With --fp16: the loss is scaled by 2 to this power at first; an overflow halves the scale, 1000 steps without one double it."""
     adam_beta_1: float = 0.9
     """AdamW's first-moment decay."""
     adam_beta_2: float = 0.95
@@ -326,7 +341,7 @@ class AlarmArgs:
     """When a run warns or stops (understand_r1_zero/alarms.py)."""
 
     max_logprob_gap: float = 1e-4
-    """Step 0: mean |sampler - learner| log-prob in nats above which the run stops; 0.05 if not given with --bf16; 0: off."""
+    """Step 0: mean |sampler - learner| log-prob in nats above which the run stops; 0.05 if not given with --bf16 or --fp16; 0: off."""
     warn_truncated: float = 0.3
     """Warn above this share of truncated responses."""
     warn_unparsable: float = 0.5
@@ -394,11 +409,19 @@ class Args:
         return is_evaluated or not self.learns_from_file
 
     @property
+    def needs_reference_model(self) -> bool:
+        """Whether learners hold a reference model beside the policy."""
+        if self.algorithm.algo == "dpo":
+            return self.preference.needs_reference_model
+        has_kl = self.algorithm.beta > 0 or self.algorithm.kl_penalty_coef > 0
+        return has_kl and self.algorithm.algo == "ppo"
+
+    @property
     def responses_per_step(self) -> int:
-        """Responses that one step samples and trains on."""
+        """Responses that one step samples, unless its examples are stored."""
         return self.sampling.rollout_batch_size * self.sampling.num_samples
 
     @property
     def responses_per_optimizer_step(self) -> int:
-        """`--train_batch_size`, resolved."""
+        """`--train_batch_size`, resolved for the policy gradient (else `workload.Workload`)."""
         return self.optim.train_batch_size or self.responses_per_step

@@ -42,10 +42,12 @@ LEGACY_REASONS = {
 GRADED_REWARDS = ("correct_reward", "incorrect_reward", "format_reward")
 """Flags of what the rule-based oracle's verdicts are worth."""
 
-BF16_LOGPROB_GAP = 0.05
-"""Default of --max_logprob_gap with --bf16, whose rounding alone exceeds float32's default."""
+ROUNDED_LOGPROB_GAP = 0.05
+"""Default of --max_logprob_gap in 16 bits, whose rounding alone exceeds float32's default."""
 
-_BF16_DEFAULTS = replace(Args(), alarm=replace(Args().alarm, max_logprob_gap=BF16_LOGPROB_GAP))
+_ROUNDED_DEFAULTS = replace(
+    Args(), alarm=replace(Args().alarm, max_logprob_gap=ROUNDED_LOGPROB_GAP)
+)
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SEEDS = 2**31
 
@@ -80,6 +82,8 @@ def describe(args: Args) -> list[str]:
         ]
     if args.cluster.collocate and not args.cluster.gpus:
         lines.append("--collocate changes nothing on the CPU: all processes share the cores")
+    if args.optim.ref_offload and not args.needs_reference_model:
+        lines.append("--ref_offload changes nothing here: nothing needs a reference model")
     return lines
 
 
@@ -137,8 +141,8 @@ def _resolve(argv: Sequence[str]) -> Args:
     if found or given.config:
         recipe = found.run_directory / "config.toml" if found else Path(given.config).expanduser()
         args = _with_recipe(argv, recipe)
-    elif args.model.bf16:
-        args = _parse_flags(argv, _BF16_DEFAULTS)
+    elif args.model.dtype != "float32":
+        args = _parse_flags(argv, _ROUNDED_DEFAULTS)
     run = args.run
     if found:
         run = replace(
@@ -159,9 +163,9 @@ def _resolve(argv: Sequence[str]) -> Args:
 
 def _with_recipe(argv: Sequence[str], recipe: Path) -> Args:
     args = _parse_flags(argv, read_recipe(recipe, Args()))
-    if not args.model.bf16:
+    if args.model.dtype == "float32":
         return args
-    return _parse_flags(argv, read_recipe(recipe, _BF16_DEFAULTS))
+    return _parse_flags(argv, read_recipe(recipe, _ROUNDED_DEFAULTS))
 
 
 def _with_bundled_model(args: Args) -> Args:

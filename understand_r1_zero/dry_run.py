@@ -17,6 +17,7 @@ from understand_r1_zero.memory import (
 )
 from understand_r1_zero.plan import Plan, plan
 from understand_r1_zero.sizes import ModelSize, model_size, num_problems
+from understand_r1_zero.workload import workload
 
 _LINE = 100
 
@@ -26,12 +27,19 @@ def dry_run(args: Args, num_cores: int) -> str:
 
     Raises ValueError, as `plan` does, for what cannot be.
     """
-    rows = num_problems(args.data.prompt_data, args.data.train_split)
-    problems = None if rows is None else min(rows, args.data.max_train)
-    planned = plan(args, num_cores, problems)
+    planned = plan(args, num_cores, _num_items(args))
     size = model_size(args.model.pretrain)
     memory = estimate(args, planned, size) if size else None
     return render(args, planned, size, memory)
+
+
+def _num_items(args: Args) -> int | None:
+    """Training problems, or stored examples, as far as they can be counted."""
+    work = workload(args)
+    if work.is_stored:
+        return num_problems(work.source, work.split)
+    rows = num_problems(args.data.prompt_data, args.data.train_split)
+    return None if rows is None else min(rows, args.data.max_train)
 
 
 def render(args: Args, planned: Plan, size: ModelSize | None, memory: Memory | None) -> str:
@@ -68,6 +76,8 @@ def _processes(args: Args, planned: Plan) -> str:
         lines.append(_words("Nothing is sampled and no benchmark asked: no actors, no vLLM."))
     elif not args.cluster.gpus and not args.sampling.max_staleness:
         lines.append(_words("Actors and learners take turns, so both have all the cores."))
+    if planned.actors and planned.batches.work.is_stored:
+        lines.append(_words("Actors only evaluate benchmarks: the examples are stored."))
     if args.cluster.vllm_sleep and planned.actors:
         lines.append(_words("Actors sleep (keep no GPU memory) while the learners train."))
     return "\n".join(lines)
@@ -89,45 +99,99 @@ def _cores(cores: Sequence[int]) -> str:
 
 def _batches(args: Args, planned: Plan) -> str:
     batches, ranks = planned.batches, len(planned.learners)
-    fewest, most = batches.micro_batches
+    work = batches.work
+    most = "" if work.is_exact else "at most "
+    fewest_micro, most_micro = batches.micro_batches
     micro = (
-        _count(most, "micro-batch", "es") if fewest == most else f"{fewest} to {most} micro-batches"
+        _count(most_micro, "micro-batch", "es")
+        if fewest_micro == most_micro
+        else f"{fewest_micro} to {most_micro} micro-batches"
     )
-    each = f", about {batches.responses_per_rank:,} on each" if ranks > 1 else ""
-    passes = args.algorithm.num_ppo_epochs
+    sequences = "response" if work.sequences_per_unit > 1 else work.unit
+    of_pairs = " responses" if work.unit == "pair" else ""
+    each = f", about {batches.responses_per_rank:,}{of_pairs} on each" if ranks > 1 else ""
     every = args.optim.sync_params_every
-    after = _count(batches.optimizer_steps_per_publication, "optimizer step")
+    after = f"{most}{_count(batches.optimizer_steps_per_publication, 'optimizer step')}"
     return _words(
-        f"asks {_count(batches.problems, 'problem')} and samples "
-        f"{_count(args.sampling.num_samples, 'response')} to each: "
-        f"{_count(batches.responses, 'response')};",
-        f"trains {_count(batches.optimizer_steps, 'optimizer step')}"
-        f"{f', in {passes} passes,' if passes > 1 else ''} of "
-        f"{_count(args.responses_per_optimizer_step, 'response')} on {_count(ranks, 'learner')}{each}, in "
-        f"{micro} of at most {_count(args.optim.train_batch_size_per_device, 'response')} or "
-        f"{args.optim.max_tokens_per_micro_batch:,} tokens;",
+        _examples(args, planned),
+        *_scoring(args),
+        f"trains {most}{_count(batches.optimizer_steps, 'optimizer step')}"
+        f"{f', in {work.passes} passes,' if work.passes > 1 else ''} of "
+        f"{most}{_count(work.units_per_optimizer_step(args), work.unit)} on {_count(ranks, 'learner')}{each}, in "
+        f"{micro} of at most {_count(args.optim.train_batch_size_per_device, sequences)} or "
+        f"{args.optim.max_tokens_per_micro_batch:,} tokens"
+        f"{', each after a pass that scores its pairs' if args.algorithm.algo == 'dpo' else ''};",
         f"then publishes the weights as the next policy version, after {after}."
         if every == 1
         else f"publishes the weights as the next policy version every {every} steps, after {after}.",
     )
 
 
-def _steps(args: Args, planned: Plan) -> str:
+def _examples(args: Args, planned: Plan) -> str:
     batches = planned.batches
-    limit = f"--max_steps {args.run.max_steps}" if args.run.max_steps > 0 else ""
+    work = batches.work
+    if work.is_stored:
+        return f"takes {_count(batches.problems, work.unit)} of {work.source}, and samples nothing;"
+    made = {
+        "dpo": f", which make at most {_count(work.units, 'pair')}",
+        "rft": f", of which at most {work.units:,} correct ones are kept",
+    }
+    return (
+        f"asks {_count(batches.problems, 'problem')} and samples "
+        f"{_count(args.sampling.num_samples, 'response')} to each: "
+        f"{_count(batches.responses, 'response')}{made.get(args.algorithm.algo, '')};"
+    )
+
+
+def _scoring(args: Args) -> list[str]:
+    """How a reference scores the examples."""
+    if args.needs_reference_model:
+        return ["scores them with the reference model;"]
+    if args.algorithm.algo == "dpo" and args.preference.precompute_ref_logprobs:
+        return ["finds their reference log-probs, which were computed once before the first step;"]
+    return []
+
+
+def _steps(args: Args, planned: Plan) -> str:
+    batches, limit = planned.batches, args.run.max_steps
+    work = batches.work
+    limits = f"--max_steps {limit}" if limit > 0 else ""
+    noun, source = ("problem", args.data.prompt_data)
+    if work.is_stored:
+        noun, source = work.unit, work.source
+    most = "" if work.is_exact else "at most "
     if planned.num_problems is None:
         return _words(
-            f"The problems of {args.data.prompt_data} are not counted before they are loaded, so the "
-            f"number of steps is unknown{f', at most {limit}' if limit else ''}."
+            f"The {noun}s of {source} are not counted before they are loaded, so the "
+            f"number of steps is unknown{f', at most {limits}' if limits else ''}."
         )
     assert batches.horizon is not None
+    span = f"The learning-rate schedule ({args.optim.lr_scheduler}) spans {batches.horizon:,}"
+    if not work.is_exact and args.optim.lr_scheduler != "constant":
+        span += f", of which it runs through fewer where a step has fewer {work.unit}s"
     return _words(
-        f"{_count(planned.num_problems, 'problem')} are {batches.steps_per_epoch:,.1f} steps an "
-        f"epoch; --num_prompt_epoch {args.data.num_prompt_epoch}{f' and {limit}' if limit else ''}: "
-        f"{_count(planned.num_steps, 'step')}, {_count(planned.num_optimizer_steps, 'optimizer step')}. "
-        f"The learning-rate schedule ({args.optim.lr_scheduler}) spans {batches.horizon:,}.",
-        "Still counted here: prompts over --prompt_max_length and problems of a benchmark.",
+        f"{_count(planned.num_problems, noun)} are {batches.steps_per_epoch:,.1f} steps an "
+        f"epoch; --num_prompt_epoch {args.data.num_prompt_epoch}{f' and {limits}' if limits else ''}: "
+        f"{_count(planned.num_steps, 'step')}, {most}{_count(planned.num_optimizer_steps, 'optimizer step')}. "
+        f"{span}.",
+        *_uncounted(args),
     )
+
+
+def _uncounted(args: Args) -> list[str]:
+    """Where the number of problems or examples is not yet the last word."""
+    match args.algorithm.algo:
+        case "sft":
+            if not args.supervised.sft_max_length:
+                return []
+            return ["Still counted here: examples over --sft_max_length."]
+        case "value":
+            return [
+                "Counted here: rows; a row of pos and neg gives an example for each of its texts."
+            ]
+        case "dpo" if args.preference.preference_data:
+            return ["Still counted here: pairs over --prompt_max_length or --generate_max_length."]
+    return ["Still counted here: prompts over --prompt_max_length and problems of a benchmark."]
 
 
 def _model(args: Args, size: ModelSize | None) -> str:
@@ -136,11 +200,20 @@ def _model(args: Args, size: ModelSize | None) -> str:
             f"unknown: {args.model.pretrain} has no config.json here or in the hub cache, and its "
             "name tells no size such as 7B; give a local directory as --pretrain."
         )
-    kind = "bfloat16" if args.model.bf16 else "float32"
     return _words(
-        f"{args.model.pretrain}: {size}, {kind}, ZeRO stage {args.optim.zero_stage}.",
-        "All numbers are estimates, for prompts and responses as long as they may be.",
+        f"{args.model.pretrain}: {size}, {args.model.dtype}, ZeRO stage {args.optim.zero_stage}.",
+        *_how_estimated(args),
     )
+
+
+def _how_estimated(args: Args) -> list[str]:
+    if workload(args).longest_tokens:
+        return ["All numbers are estimates, for prompts and responses as long as they may be."]
+    remedy = " (--sft_max_length leaves them out)" if args.algorithm.algo == "sft" else ""
+    return [
+        "All numbers are estimates, for micro-batches of --max_tokens_per_micro_batch; a longer "
+        f"example goes alone and takes more{remedy}."
+    ]
 
 
 def _memory(args: Args, planned: Plan, memory: Memory) -> str:
@@ -156,7 +229,13 @@ def _memory(args: Args, planned: Plan, memory: Memory) -> str:
 def _parts(title: str, parts: tuple[Part, ...]) -> str:
     """What one process holds; the column of the GPU is left out where there is none."""
     places = [True, False] if any(part.on_gpu for part in parts) else [False]
-    whens = {"always": "", "step": "in a step", "passes": "forward, backward", "update": "update"}
+    whens = {
+        "always": "",
+        "step": "in a step",
+        "scoring": "scoring",
+        "passes": "forward, backward",
+        "update": "update",
+    }
     rows = [(title, "", *("GPU" if place else "host" for place in places))]
     for part in parts:
         amount = _bytes(part.num_bytes)

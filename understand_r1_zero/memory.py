@@ -1,6 +1,7 @@
 """What each process holds in memory, estimated from the model's shape and the flags; pure functions."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from understand_r1_zero.args import Args
@@ -23,13 +24,13 @@ SAMPLER_WORKSPACE_BYTES = 2 * GIB
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One thing a process holds, and when: all the time, through an optimizer step, or in only one half
-    of it, the passes (forward and backward) or the update."""
+    """One thing a process holds, and when: all the time, while the reference model scores a batch, through
+    an optimizer step, or in only one half of it, the passes (forward and backward) or the update."""
 
     name: str
     num_bytes: int
     on_gpu: bool
-    when: Literal["always", "step", "passes", "update"] = "always"
+    when: Literal["always", "scoring", "step", "passes", "update"] = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +86,10 @@ def rest_bytes(parts: tuple[Part, ...], *, on_gpu: bool) -> int:
 
 
 def peak_bytes(parts: tuple[Part, ...], *, on_gpu: bool) -> int:
-    """Bytes held in the larger half of an optimizer step."""
+    """Bytes held in the larger half of an optimizer step, or in the scoring before it."""
     halves = (_held(parts, on_gpu, "passes"), _held(parts, on_gpu, "update"))
-    return rest_bytes(parts, on_gpu=on_gpu) + _held(parts, on_gpu, "step") + max(halves)
+    in_step = _held(parts, on_gpu, "step") + max(halves)
+    return rest_bytes(parts, on_gpu=on_gpu) + max(in_step, _held(parts, on_gpu, "scoring"))
 
 
 def _held(parts: tuple[Part, ...], on_gpu: bool, when: str) -> int:
@@ -108,60 +110,124 @@ def longest_sequence(args: Args) -> int:
 def activation_bytes(args: Args, size: ModelSize, tokens: int) -> int:
     """What a forward pass over `tokens` keeps for the backward pass, the language-model head aside.
 
-    A layer keeps (8h + 2kv + 4f) elements a token in fp32 and 2h more in bf16 (RMSNorm computes in
-    fp32), h hidden, kv key-value and f intermediate size: measured with saved-tensor hooks on Qwen2.
+    A layer keeps (8h + 2kv + 4f) elements a token in float32 and 2h more in 16 bits (RMSNorm computes in
+    float32), h hidden, kv key-value and f intermediate size: measured with saved-tensor hooks on Qwen2.
     Checkpointing keeps h a layer, and one layer in full.
     """
-    norms = 10 if args.model.bf16 else 8
-    layer = norms * size.hidden + 2 * size.kv_size + 4 * size.intermediate
+    layer = _layer_bytes(args, size, tokens)
     if args.model.gradient_checkpointing:
-        return tokens * _width(args) * (size.layers * size.hidden + layer)
-    return tokens * _width(args) * size.layers * layer
+        return layer + tokens * _width(args) * size.layers * size.hidden
+    return layer * size.layers
+
+
+def _layer_bytes(args: Args, size: ModelSize, tokens: int) -> int:
+    norms = 8 if _width(args) == 4 else 10
+    return tokens * _width(args) * (norms * size.hidden + 2 * size.kv_size + 4 * size.intermediate)
+
+
+def offloaded_bytes(args: Args, size: ModelSize, tokens: int) -> int:
+    """What `--activation_offload` copies of a forward pass over `tokens` to the host.
+
+    A tensor that several operations save is copied for each: 14h + 2kv + 4f elements a token and layer,
+    4h of them float32 always (measured as above); with checkpointing the h of a layer's input. Page-locked
+    memory is given out in powers of two.
+    """
+
+    def copies(count: int, elements: int, width: int) -> int:
+        return count << max(0, tokens * elements * width - 1).bit_length()
+
+    width = _width(args)
+    if args.model.gradient_checkpointing:
+        return size.layers * copies(1, size.hidden, width)
+    return size.layers * (
+        copies(4, size.hidden, 4)
+        + copies(10, size.hidden, width)
+        + copies(2, size.kv_size, width)
+        + copies(4, size.intermediate, width)
+    )
 
 
 def trained_parameters(args: Args, size: ModelSize) -> int:
-    """All, or with `--lora_rank` r those of the adapters: r (in + out) a linear layer that has one."""
+    """All, or with `--lora_rank` r those of the adapters: r (in + out) a linear layer that has one.
+
+    A value model has a head of its own besides, and does not train that of the vocabulary.
+    """
     rank, hidden, kv = args.lora.lora_rank, size.hidden, size.kv_size
+    is_value = args.algorithm.algo == "value"
+    value_head = hidden + 1 if is_value else 0
     if rank == 0:
-        return size.parameters
+        is_frozen = is_value and not args.value.value_joint and not size.is_tied
+        return size.parameters + value_head - is_frozen * size.vocabulary * hidden
     ends = 3 * hidden + kv
     if args.lora.lora_targets == "linear":
         ends = 9 * hidden + 2 * kv + 3 * size.intermediate
-    return rank * ends * size.layers
+    return rank * ends * size.layers + value_head
 
 
 def _width(args: Args) -> int:
-    return 2 if args.model.bf16 else 4
+    return 4 if args.model.dtype == "float32" else 2
 
 
 def _learner_parts(args: Args, size: ModelSize, plan: Plan, *, on_gpu: bool) -> tuple[Part, ...]:
     tokens = plan.batches.micro_batch_tokens
-    passes = (
-        Part("activations", activation_bytes(args, size, tokens), on_gpu, "passes"),
-        Part("logits", _logit_bytes(args, size, tokens), on_gpu, "passes"),
-    )
     process = [Part("Python and libraries", PROCESS_BYTES, False)]
     if on_gpu:
         process.append(Part("CUDA context", PROCESS_BYTES, True))
-    states = _state_parts(args, size, len(plan.learners), on_gpu=on_gpu)
-    return (*states, *passes, *process)
+    ranks = len(plan.learners)
+    policy = ModelStates(size.parameters, trained_parameters(args, size))
+    return (
+        *state_parts(args, policy, ranks, on_gpu=on_gpu),
+        *_reference_parts(args, size, ranks, on_gpu=on_gpu),
+        *_pass_parts(args, size, tokens, on_gpu=on_gpu),
+        *process,
+    )
 
 
-def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tuple[Part, ...]:
-    """What DeepSpeed holds on one rank, ZeRO sharding optimizer (stage 1), gradients (2), weights (3).
+def _reference_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> Iterator[Part]:
+    """The reference model, whole on every rank."""
+    if args.needs_reference_model:
+        is_home = on_gpu and not args.optim.ref_offload
+        yield Part("reference model", _width(args) * size.parameters, is_home)
+        if on_gpu and not is_home:
+            yield Part("reference model in use", _width(args) * size.parameters, True, "scoring")
+
+
+def _pass_parts(args: Args, size: ModelSize, tokens: int, *, on_gpu: bool) -> Iterator[Part]:
+    """What one micro-batch takes forward and backward."""
+    if on_gpu and args.model.activation_offload:
+        layer = _layer_bytes(args, size, tokens)
+        yield Part("activations of one layer", layer, True, "passes")
+        yield Part("activations", offloaded_bytes(args, size, tokens), False, "passes")
+    else:
+        yield Part("activations", activation_bytes(args, size, tokens), on_gpu, "passes")
+    if args.algorithm.algo != "value" or args.value.value_joint:
+        yield Part("logits", _logit_bytes(args, size, tokens), on_gpu, "passes")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStates:
+    """A model that is trained: its parameters, how many of them are trained, and what tells it apart."""
+
+    parameters: int
+    trained: int
+    name: str = ""
+
+
+def state_parts(args: Args, model: ModelStates, ranks: int, *, on_gpu: bool) -> tuple[Part, ...]:
+    """What DeepSpeed holds of a model on one rank, ZeRO sharding optimizer (stage 1), gradients (2), weights (3).
 
     Bytes a parameter on one rank are within 10% of the process's resident memory, at rest and at the
     peak, for 100 M parameters on the CPU under DeepSpeed 0.19.8: AdamW's moments take 8 and a float32
     master copy, kept of float32 weights too from stage 1 on, 4; float32 gradient sums take 4, freed by
-    the update except in stage 1 with bf16 and in stage 3, which also keeps its communication bucket.
+    the update except in stage 1 with 16 bits and in stage 3, which also keeps its communication bucket.
     """
-    stage, width, parameters = args.optim.zero_stage, _width(args), trained_parameters(args, size)
+    stage, width, parameters = args.optim.zero_stage, _width(args), model.trained
     shards = [1 if stage < least else ranks for least in (1, 2, 3)]
     state, update = {0: (8, 4), 1: (12, 8), 2: (12, 8), 3: (12, 18)}[stage]
-    keeps_gradients = stage == 3 or (stage == 1 and args.model.bf16)
+    keeps_gradients = stage == 3 or (stage == 1 and width == 2)
     is_offloaded = on_gpu and args.optim.adam_offload
     parts = [
-        Part("weights", width * size.parameters // shards[2], on_gpu),
+        Part("weights", width * model.parameters // shards[2], on_gpu),
         Part("optimizer", state * parameters // shards[0], on_gpu and not is_offloaded),
         Part(
             "gradients",
@@ -176,18 +242,15 @@ def _state_parts(args: Args, size: ModelSize, ranks: int, *, on_gpu: bool) -> tu
     parts.append(
         Part("update", update * parameters // shards[0], on_gpu and not is_offloaded, "update")
     )
-    if args.algorithm.beta > 0 or args.algorithm.kl_penalty_coef > 0:
-        reference = width * size.parameters // shards[2]
-        parts.append(Part("reference model", reference, on_gpu and not args.optim.ref_offload))
-    return tuple(parts)
+    return tuple(replace(part, name=f"{model.name} {part.name}".strip()) for part in parts)
 
 
 def _logit_bytes(args: Args, size: ModelSize, tokens: int) -> int:
     """Logits of one piece, overwritten by what follows, and the head's gradient, summed in float32.
 
-    With bf16 the gradient of a piece is a second matrix of its size.
+    In 16 bits the gradient of a piece is a second matrix of its size.
     """
-    gradients = (2 if args.model.bf16 else 1) * size.vocabulary * size.hidden
+    gradients = (1 if _width(args) == 4 else 2) * size.vocabulary * size.hidden
     if args.lora.lora_rank:
         gradients = 0
     return 4 * min(tokens * size.vocabulary, LOGITS_AT_ONCE) + 4 * gradients

@@ -8,6 +8,7 @@ from typing import Literal
 
 from understand_r1_zero.args import Args, ClusterArgs
 from understand_r1_zero.prompt_order import num_steps
+from understand_r1_zero.workload import Workload, train_batch_refusal, workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,15 @@ class ProcessPlan:
 class Batches:
     """What one step asks, samples and trains; counts, unless a name says otherwise.
 
-    `optimizer_steps` are of one step, `micro_batches` (fewest, most) of one optimizer step on one
-    rank: most when every response is as long as allowed. Ranks share by tokens, so
-    `responses_per_rank` is an average, rounded up. `steps_per_epoch`, `steps` and
+    With stored examples nothing is asked: `problems` are the examples taken, `responses` 0.
+    `optimizer_steps` are of one step, at most where the `work` is; `micro_batches` (fewest, most) of one
+    optimizer step on one rank: most when every response is as long as allowed. Ranks share by tokens, so
+    `responses_per_rank`, stored ones too, is an average, rounded up. `steps_per_epoch`, `steps` and
     `horizon` (optimizer steps the learning-rate schedule spans) are None while the number of problems
     is unknown.
     """
 
+    work: Workload
     problems: int
     responses: int
     optimizer_steps: int
@@ -168,24 +171,25 @@ def _collocated_counts(cluster: ClusterArgs) -> tuple[int, int]:
 def batch_arithmetic(args: Args, num_learners: int, num_problems: int | None) -> Batches:
     """The counts of one step and of the whole run.
 
-    Steps are `prompt_order.num_steps`, or `--max_steps` if that is less. Raises ValueError when
-    the responses of a step do not fill whole optimizer steps.
+    Steps are `prompt_order.num_steps`, or `--max_steps` if that is less; problems may be stored
+    examples. Raises ValueError for a `--train_batch_size` that cannot be.
     """
-    sampling, optim = args.sampling, args.optim
-    responses = sampling.rollout_batch_size * sampling.num_samples
+    optim, work = args.optim, workload(args)
     refusal = train_batch_refusal(args)
     if refusal:
         raise ValueError(refusal)
-    per_rank = math.ceil(args.responses_per_optimizer_step / num_learners)
-    longest = args.data.prompt_max_length + sampling.generate_max_length
+    sequences = work.units_per_optimizer_step(args) * work.sequences_per_unit
+    per_rank = math.ceil(sequences / num_learners)
+    longest = work.longest_tokens or optim.max_tokens_per_micro_batch
     by_tokens = max(1, optim.max_tokens_per_micro_batch // longest)
     largest = min(per_rank, optim.train_batch_size_per_device)
-    optimizer_steps = responses // args.responses_per_optimizer_step * args.algorithm.num_ppo_epochs
+    optimizer_steps = work.optimizer_steps(args)
     steps = _total_steps(args, num_problems)
     horizon = steps and math.ceil(steps * optimizer_steps * optim.max_step_adjustment)
     return Batches(
-        problems=sampling.rollout_batch_size,
-        responses=responses,
+        work=work,
+        problems=args.sampling.rollout_batch_size,
+        responses=0 if work.is_stored else args.responses_per_step,
         optimizer_steps=optimizer_steps,
         responses_per_rank=per_rank,
         micro_batches=(
@@ -194,26 +198,9 @@ def batch_arithmetic(args: Args, num_learners: int, num_problems: int | None) ->
         ),
         micro_batch_tokens=min(largest * longest, max(longest, optim.max_tokens_per_micro_batch)),
         optimizer_steps_per_publication=optimizer_steps * optim.sync_params_every,
-        steps_per_epoch=num_problems and num_problems / sampling.rollout_batch_size,
+        steps_per_epoch=num_problems and num_problems / args.sampling.rollout_batch_size,
         steps=steps,
         horizon=horizon,
-    )
-
-
-def train_batch_refusal(args: Args) -> str:
-    """Why `--train_batch_size` cannot be, with the nearest sizes that can; empty when it can."""
-    prompts, samples = args.sampling.rollout_batch_size, args.sampling.num_samples
-    responses, size = args.responses_per_step, args.responses_per_optimizer_step
-    if responses % size == 0:
-        return ""
-    divisors = [divisor for divisor in range(1, responses + 1) if responses % divisor == 0]
-    below = [divisor for divisor in divisors if divisor < size][-1:]
-    above = [divisor for divisor in divisors if divisor > size][:1]
-    nearest = " or ".join(str(divisor) for divisor in below + above)
-    return (
-        f"--rollout_batch_size {prompts} x --num_samples {samples} = {responses} responses cannot be "
-        f"cut into optimizer steps of --train_batch_size {size}; nearest possible: "
-        f"--train_batch_size {nearest}"
     )
 
 

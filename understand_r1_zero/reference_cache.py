@@ -18,7 +18,7 @@ def digest_of(pairs: Sequence[PreferencePair], args: Args) -> str:
     """What reference log-probs depend on: the tokens that count, the model and the temperature."""
     found = hashlib.blake2b(digest_size=16)
     model = args.model
-    found.update(repr((model.pretrain, model.bf16, args.sampling.temperature)).encode())
+    found.update(repr((model.pretrain, model.dtype, args.sampling.temperature)).encode())
     for pair in pairs:
         for token_ids, spans in (
             (pair.prompt_token_ids, None),

@@ -13,6 +13,7 @@ from understand_r1_zero.run_directory import RUNS
 _FIXED = {
     "model.pretrain": "the weights come from the checkpoint",
     "model.bf16": "the optimizer's state is of that precision",
+    "model.fp16": "the optimizer's state is of that precision",
     "optim.zero_stage": "the optimizer's state is cut by that stage",
     "optim.adam_offload": "the optimizer's state is laid out for it",
     "lora.lora_rank": "the checkpoint's adapters are of that rank",

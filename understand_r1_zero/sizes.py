@@ -15,7 +15,8 @@ from urllib.parse import parse_qs
 class ModelSize:
     """What a decoder-only model's memory depends on.
 
-    `kv_size` is key-value heads x head dimension; `origin` says how the numbers are known.
+    `kv_size` is key-value heads x head dimension; `origin` says how the numbers are known; `is_tied`
+    whether the head is the embedding.
     """
 
     parameters: int
@@ -25,6 +26,7 @@ class ModelSize:
     kv_size: int
     vocabulary: int
     origin: str = "config.json"
+    is_tied: bool = True
 
     def __str__(self) -> str:
         number = self.parameters
@@ -38,10 +40,10 @@ _TYPICAL = (
     ModelSize(494_032_768, 24, 896, 4864, 128, 151_936),
     ModelSize(1_543_714_304, 28, 1536, 8960, 256, 151_936),
     ModelSize(3_085_938_688, 36, 2048, 11_008, 256, 151_936),
-    ModelSize(7_615_616_512, 28, 3584, 18_944, 512, 152_064),
-    ModelSize(14_770_033_664, 48, 5120, 13_824, 1024, 152_064),
-    ModelSize(32_763_876_352, 64, 5120, 27_648, 1024, 152_064),
-    ModelSize(72_706_203_648, 80, 8192, 29_568, 1024, 152_064),
+    ModelSize(7_615_616_512, 28, 3584, 18_944, 512, 152_064, is_tied=False),
+    ModelSize(14_770_033_664, 48, 5120, 13_824, 1024, 152_064, is_tied=False),
+    ModelSize(32_763_876_352, 64, 5120, 27_648, 1024, 152_064, is_tied=False),
+    ModelSize(72_706_203_648, 80, 8192, 29_568, 1024, 152_064, is_tied=False),
 )
 
 _SIZE_IN_NAME = re.compile(r"(?<![A-Za-z0-9.])(\d+(?:\.\d+)?)([BM])(?![A-Za-z])", re.IGNORECASE)
@@ -125,9 +127,11 @@ def _from_config(config: Mapping[str, Any]) -> ModelSize | None:
     width = config.get("moe_intermediate_size", intermediate) if experts > 1 else intermediate
     attention = 2 * hidden * heads * head + 2 * hidden * kv_size
     mlp = experts * 3 * hidden * width + (hidden * experts if experts > 1 else 0)
-    embeddings = vocabulary * hidden * (1 if config.get("tie_word_embeddings") else 2)
+    is_tied = bool(config.get("tie_word_embeddings"))
+    embeddings = vocabulary * hidden * (1 if is_tied else 2)
     parameters = layers * (attention + mlp + 2 * hidden) + embeddings + hidden
-    return ModelSize(parameters, layers, hidden, intermediate, kv_size, vocabulary)
+    shape = ModelSize(parameters, layers, hidden, intermediate, kv_size, vocabulary)
+    return replace(shape, is_tied=is_tied)
 
 
 def _from_name(name: str) -> ModelSize | None:

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-from understand_r1_zero.args import Args
+from understand_r1_zero.args import Args, ClusterArgs, OptimArgs
 from understand_r1_zero.args_critic import CriticArgs
 from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
-from understand_r1_zero.plan import learners_cover_actors, process_counts, train_batch_refusal
+from understand_r1_zero.plan import learners_cover_actors, process_counts
+from understand_r1_zero.unread import unread_flags
+from understand_r1_zero.workload import train_batch_refusal
 
 _AT_LEAST: dict[str, dict[str, float]] = {
     "cluster": {"gpus": 0, "num_gpus_per_actor": 1, "num_actors": 0, "num_learners": 0},
@@ -37,6 +39,7 @@ _AT_LEAST: dict[str, dict[str, float]] = {
         "max_norm": 0,
         "l2": 0,
         "sync_params_every": 1,
+        "loss_scale_power": 1,
     },
     "critic": {
         "lam": 0,
@@ -75,22 +78,8 @@ _COUNTS_OR_NEVER = {
     "sampling": ("top_k",),
 }
 _NEED_A_GROUP = ("drgrpo", "grpo", "rloo", "reinforce_pp_baseline")
-_READ_BY = {
-    "algorithm": ("ppo",),
-    "policy": ("ppo",),
-    "critic": ("ppo",),
-    "preference": ("dpo",),
-    "supervised": ("sft", "rft", "value"),
-    "value": ("value",),
-}
-"""The values of --algo under which the flags of an owner are read."""
-_READ_BY_MORE = {
-    "ignore_no_eos": ("ppo", "dpo"),
-    "filter_zero_variance": ("ppo", "dpo", "rft"),
-    "max_refills": ("ppo", "dpo", "rft"),
-}
-_SAYS_ITSELF = ("algo", "sft_data", "value_data", "preference_data")
-"""Flags that go with --algo one to one; `_supervised` tells."""
+_LARGEST_SCALE_POWER = 32
+"""DeepSpeed's own largest default."""
 _SCHEDULERS = ("constant", "linear", "cosine", "cosine_with_min_lr")
 
 
@@ -99,12 +88,10 @@ def validate(args: Args) -> None:
     errors = list(_ranges(args))
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
-        errors += [*_rewards(args), *_adapters(args), *_unread(args)]
-        if args.algorithm.algo == "ppo":
-            errors += [*_policy_gradient(args), *_critic(args)]
-        if args.algorithm.algo == "dpo":
-            errors += _preference(args.preference)
-        errors += _supervised(args)
+        errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args), *_critic(args)]
+        errors += [*_preference(args.preference), *_supervised(args), *_precision(args)]
+    if not errors:
+        errors += unread_flags(args)
     if errors:
         raise ValueError("\n".join(errors))
 
@@ -163,13 +150,56 @@ def _devices(args: Args) -> Iterator[str]:
             f"--weight_transfer ipc needs a learner on every GPU of an actor, got --num_learners "
             f"{cluster.num_learners}; raise it, or leave --weight_transfer at auto"
         )
-    if args.model.flash_attn and not args.model.bf16:
-        yield "--flash_attn needs --bf16: FlashAttention has no float32 kernels"
+    if args.model.flash_attn and args.model.dtype == "float32":
+        yield "--flash_attn needs --bf16 or --fp16: FlashAttention has no float32 kernels"
+    if args.optim.adam_offload and args.optim.zero_stage == 0:
+        yield "--adam_offload needs --zero_stage 1, 2 or 3: DeepSpeed leaves it out at stage 0, got 0"
+    if (
+        args.model.activation_offload
+        and args.optim.zero_stage == 3
+        and not args.model.gradient_checkpointing
+    ):
+        yield (
+            "--activation_offload with --zero_stage 3 would move the gathered weights of every layer "
+            "too; add --gradient_checkpointing, or use --zero_stage 2"
+        )
+
+
+def _precision(args: Args) -> Iterator[str]:
+    model, optim = args.model, args.optim
+    if model.bf16 and model.fp16:
+        yield "--bf16 and --fp16 cannot go together; drop one"
+    elif model.dtype != "float32" and optim.zero_stage == 0:
+        fault = (
+            "trains without float32 master weights and diverges"
+            if model.bf16
+            else "adds up the gradients of micro-batches in float16"
+        )
+        flag = "--bf16" if model.bf16 else "--fp16"
+        yield f"--zero_stage 0 with {flag} {fault}; use --zero_stage 1 or 2"
+    if optim.loss_scale_power > _LARGEST_SCALE_POWER:
+        yield (
+            f"--loss_scale_power must be at most {_LARGEST_SCALE_POWER}, got {optim.loss_scale_power}"
+        )
+    elif optim.loss_scale_power != OptimArgs().loss_scale_power and not model.fp16:
+        yield f"--loss_scale_power {optim.loss_scale_power} changes nothing without --fp16; drop it"
 
 
 def _without_gpus(args: Args) -> Iterator[str]:
     for flag, given in (
         ("--flash_attn", args.model.flash_attn),
+        ("--fp16", args.model.fp16),
+        ("--activation_offload", args.model.activation_offload),
+        ("--adam_offload", args.optim.adam_offload),
+        ("--ref_offload", args.optim.ref_offload),
+        (
+            f"--num_gpus_per_actor {args.cluster.num_gpus_per_actor}",
+            args.cluster.num_gpus_per_actor > 1,
+        ),
+        (
+            f"--vllm_gpu_ratio {args.cluster.vllm_gpu_ratio}",
+            args.cluster.vllm_gpu_ratio != ClusterArgs().vllm_gpu_ratio,
+        ),
         ("--vllm_sleep", args.cluster.vllm_sleep),
         (
             f"--weight_transfer {args.cluster.weight_transfer}",
@@ -184,11 +214,6 @@ def _batches(args: Args) -> Iterator[str]:
     refusal = train_batch_refusal(args)
     if refusal:
         yield refusal
-    if args.model.bf16 and args.optim.zero_stage == 0:
-        yield (
-            "--zero_stage 0 with --bf16 trains without float32 master weights and diverges; "
-            "use --zero_stage 1 or 2"
-        )
 
 
 def _sampling(args: Args) -> Iterator[str]:
@@ -266,19 +291,6 @@ def _critic(args: Args) -> Iterator[str]:
                 yield (
                     f"--{name} {getattr(critic, name)} needs --critic_trunk separate: a shared one is "
                     "the policy's model, trained with it"
-                )
-
-
-def _unread(args: Args) -> Iterator[str]:
-    algo = args.algorithm.algo
-    for owner, readers in _READ_BY.items():
-        for flag in fields(getattr(args, owner)):
-            value = getattr(getattr(args, owner), flag.name)
-            algos = _READ_BY_MORE.get(flag.name, readers)
-            if value != flag.default and algo not in algos and flag.name not in _SAYS_ITSELF:
-                yield (
-                    f"--{flag.name} {value} changes nothing with --algo {algo}; drop it, or use "
-                    f"--algo {' or '.join(algos)}"
                 )
 
 
@@ -389,6 +401,7 @@ def _determinism(args: Args) -> Iterator[str]:
         (f"--gpus {args.cluster.gpus}", args.cluster.gpus > 0),
         (f"--max_staleness {args.sampling.max_staleness}", args.sampling.max_staleness > 0),
         ("--bf16", args.model.bf16),
+        ("--fp16", args.model.fp16),
     ):
         if given:
             yield f"--deterministic cannot go with {flag}; drop one of them"

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from understand_r1_zero.args import Args, LegacyArgs, SamplingArgs, TrackingArgs
 from understand_r1_zero.cli import (
-    BF16_LOGPROB_GAP,
     LEGACY_REASONS,
+    ROUNDED_LOGPROB_GAP,
     describe,
     parse,
     read_recipe,
@@ -260,13 +260,28 @@ def test_the_bundled_model_is_found_from_anywhere(monkeypatch, tmp_path: Path):
     assert parse(["--pretrain", "mine"]).model.pretrain == "mine"
 
 
+def test_one_precision_follows_from_two_flags():
+    assert parse([]).model.dtype == "float32"
+    assert parse(["--bf16"]).model.dtype == "bfloat16"
+    assert parse(["--fp16", "--gpus", "2"]).model.dtype == "float16"
+
+
+def test_a_reference_offloaded_where_there_is_none_is_told(tmp_path: Path):
+    offloaded = ["--gpus", "2", "--ref_offload"]
+    (line,) = describe(parse(offloaded))
+    assert line.startswith("--ref_offload changes nothing here")
+    assert describe(parse([*offloaded, "--beta", "0.1"])) == []
+    assert describe(parse([*offloaded, "--algo", "dpo"])) == []
+
+
 def test_the_logprob_gate_follows_the_precision_unless_it_is_given(tmp_path: Path):
     assert parse([]).alarm.max_logprob_gap == Args().alarm.max_logprob_gap
-    assert parse(["--bf16"]).alarm.max_logprob_gap == BF16_LOGPROB_GAP
+    assert parse(["--bf16"]).alarm.max_logprob_gap == ROUNDED_LOGPROB_GAP
+    assert parse(["--fp16", "--gpus", "2"]).alarm.max_logprob_gap == ROUNDED_LOGPROB_GAP
     assert parse(["--bf16", "--max_logprob_gap", "1e-4"]).alarm.max_logprob_gap == 1e-4
     recipe = tmp_path / "recipe.toml"
     recipe.write_text("bf16 = true")
-    assert parse(["--config", str(recipe)]).alarm.max_logprob_gap == BF16_LOGPROB_GAP
+    assert parse(["--config", str(recipe)]).alarm.max_logprob_gap == ROUNDED_LOGPROB_GAP
 
 
 def run_python(*argv: str) -> "subprocess.CompletedProcess[str]":

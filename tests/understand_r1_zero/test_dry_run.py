@@ -126,3 +126,82 @@ def test_a_dry_run_is_fast_in_a_process_of_its_own():
     )
     assert time.monotonic() - started < 5.0
     assert "GPU 7" in done.stdout
+
+
+def rows(path: Path, number: int) -> str:
+    path.write_text('{"prompt": "1 + 1"}\n' * number)
+    return str(path)
+
+
+def test_pairs_of_sampled_groups_are_told_as_a_bound():
+    flags = "--algo dpo --pairs correct_incorrect --train_batch_size 64 --lr_scheduler linear"
+    text = flat(shown(*flags.split(), "--num_ppo_epochs", "2"))
+    assert "512 responses, which make at most 512 pairs; scores them with the reference" in text
+    assert (
+        "trains at most 16 optimizer steps, in 2 passes, of at most 64 pairs on 1 learner" in text
+    )
+    assert "each after a pass that scores its pairs" in text
+    assert "after at most 16 optimizer steps" in text
+    assert "spans 1,120, of which it runs through fewer where a step has fewer pairs" in text
+    assert "reference model" in text
+    best = flat(shown("--algo", "dpo", "--preference_loss", "simpo", "--gpus", "8", "--collocate"))
+    assert "make at most 64 pairs; trains at most 1 optimizer step of at most 64 pairs" in best
+    assert "on 8 learners, about 16 responses on each" in best
+    assert "reference" not in best
+
+
+def test_stored_pairs_are_counted_and_nothing_is_sampled(tmp_path: Path):
+    data = rows(tmp_path / "pairs.jsonl", 1000)
+    flags = ["--algo", "dpo", "--preference_data", data]
+    text = flat(shown(*flags))
+    assert "Actors only evaluate benchmarks" in text
+    assert "pairs.jsonl, and samples nothing; scores them with the reference model;" in text
+    assert "1,000 pairs are 15.6 steps an epoch; --num_prompt_epoch 1: 15 steps" in text
+    assert "pairs over --prompt_max_length or --generate_max_length" in text
+    cached = flat(shown(*flags, "--precompute_ref_logprobs"))
+    assert "which were computed once before the first step" in cached
+    assert "reference model" not in cached
+
+
+def test_supervised_examples_are_counted_in_optimizer_steps_of_their_own(tmp_path: Path):
+    data = rows(tmp_path / "examples.jsonl", 200)
+    flags = ["--algo", "sft", "--sft_data", data, "--train_batch_size", "24"]
+    text = flat(shown(*flags, "--num_prompt_epoch", "2"))
+    assert "takes 64 examples of" in text and "asks" not in text
+    assert "trains 3 optimizer steps of 24 examples on 1 learner" in text
+    assert "--num_prompt_epoch 2: 6 steps, 18 optimizer steps" in text
+    assert "a longer example goes alone and takes more (--sft_max_length leaves them out)" in text
+    bounded = flat(shown(*flags, "--sft_max_length", "500"))
+    assert "examples over --sft_max_length" in bounded
+    assert "as long as they may be" in bounded
+
+
+def test_kept_responses_are_told_as_a_bound():
+    text = flat(shown("--algo", "rft", "--rft_max_per_problem", "2", "--train_batch_size", "50"))
+    assert "512 responses, of which at most 128 correct ones are kept" in text
+    assert "trains at most 3 optimizer steps of at most 50 responses" in text
+
+
+def test_a_value_model_has_no_logits_and_idle_actors(tmp_path: Path):
+    data = rows(tmp_path / "values.jsonl", 640)
+    text = shown("--algo", "value", "--value_data", data)
+    assert "Actors have nothing to do" in flat(text)
+    assert "logits" not in text
+    assert "640 examples are 10.0 steps an epoch" in flat(text)
+    joint = shown("--algo", "value", "--value_joint", "--value_data", data)
+    assert "Actors only evaluate benchmarks" in flat(joint) and "logits" in joint
+
+
+def test_what_a_missing_file_holds_is_unknown(tmp_path: Path):
+    flags = ["--algo", "sft", "--sft_data", str(tmp_path / "none.jsonl"), "--max_steps", "9"]
+    text = flat(shown(*flags))
+    assert "none.jsonl are not counted before they are loaded" in text
+    assert "unknown, at most --max_steps 9" in text
+
+
+def test_offloading_is_shown_where_it_goes():
+    flags = "--gpus 8 --fp16 --pretrain a/b-7B --collocate --gradient_checkpointing"
+    text = flat(shown(*flags.split(), "--activation_offload", "--beta", "0.1", "--ref_offload"))
+    assert "float16, ZeRO stage 2" in text
+    assert "activations of one layer forward, backward" in text
+    assert "reference model in use scoring" in text

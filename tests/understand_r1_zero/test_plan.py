@@ -20,7 +20,6 @@ from understand_r1_zero.plan import (
     batch_arithmetic,
     plan,
     process_counts,
-    train_batch_refusal,
 )
 
 PUBLISHED = Args(
@@ -254,20 +253,3 @@ def test_micro_batches_are_bounded_by_responses_and_by_tokens():
     alone = batch_arithmetic(longer, num_learners=2, num_problems=None)
     assert alone.micro_batches == (2, 32)
     assert alone.micro_batch_tokens == 2000
-
-
-@given(prompts=st.integers(1, 40), samples=st.integers(2, 9), size=st.integers(1, 400))
-def test_a_refused_batch_size_names_the_nearest_that_work(prompts: int, samples: int, size: int):
-    sampling = SamplingArgs(rollout_batch_size=prompts, num_samples=samples)
-    message = train_batch_refusal(Args(sampling=sampling, optim=OptimArgs(train_batch_size=size)))
-    responses = prompts * samples
-    assert (message == "") == (responses % size == 0)
-    if not message:
-        return
-    assert f"= {responses} responses" in message
-    advice = message.rpartition("--train_batch_size ")[2]
-    named = [int(number) for number in advice.split(" or ")]
-    possible = [divisor for divisor in range(1, responses + 1) if responses % divisor == 0]
-    below = [divisor for divisor in possible if divisor < size]
-    above = [divisor for divisor in possible if divisor > size]
-    assert named == below[-1:] + above[:1]

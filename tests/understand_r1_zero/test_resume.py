@@ -97,6 +97,7 @@ def test_resume_never_picks_up_a_half_written_checkpoint(
         "--holdout 0.1 --algo sft --sft_data a.jsonl",
         "--prompt_data gsm8k.jsonl",
         "--bf16",
+        "--fp16 --gpus 0",
     ],
 )
 def test_resume_refuses_what_the_checkpoint_cannot_follow(

@@ -37,7 +37,37 @@ Refusal = Callable[..., str]
         ),
         ("--weight_transfer nccl", ["--weight_transfer nccl needs a GPU"]),
         ("--flash_attn", ["--flash_attn needs a GPU", "--gpus 0"]),
-        ("--flash_attn --gpus 2", ["--flash_attn needs --bf16"]),
+        ("--flash_attn --gpus 2", ["--flash_attn needs --bf16 or --fp16"]),
+        ("--fp16", ["--fp16 needs a GPU", "--gpus 0"]),
+        ("--activation_offload", ["--activation_offload needs a GPU", "--gpus 0"]),
+        ("--adam_offload", ["--adam_offload needs a GPU", "--gpus 0"]),
+        ("--ref_offload --beta 0.1", ["--ref_offload needs a GPU", "--gpus 0"]),
+        ("--num_gpus_per_actor 2", ["--num_gpus_per_actor 2 needs a GPU"]),
+        ("--vllm_gpu_ratio 0.5", ["--vllm_gpu_ratio 0.5 needs a GPU"]),
+        ("--gpus 2 --fp16 --bf16", ["--bf16 and --fp16 cannot go together"]),
+        (
+            "--gpus 2 --fp16 --zero_stage 0",
+            ["--zero_stage 0 with --fp16", "--zero_stage 1 or 2"],
+        ),
+        ("--gpus 2 --adam_offload --zero_stage 0", ["--adam_offload needs --zero_stage 1, 2 or 3"]),
+        (
+            "--gpus 2 --activation_offload --zero_stage 3",
+            ["--activation_offload with --zero_stage 3", "--gradient_checkpointing"],
+        ),
+        ("--loss_scale_power 8", ["--loss_scale_power 8 changes nothing without --fp16"]),
+        (
+            "--gpus 2 --fp16 --loss_scale_power 40",
+            ["--loss_scale_power must be at most 32, got 40"],
+        ),
+        ("--loss_scale_power 0", ["--loss_scale_power must be at least 1, got 0"]),
+        (
+            "--algo sft --sft_data a.jsonl --train_batch_size 128",
+            ["--train_batch_size must be at most 64, got 128", "so many examples"],
+        ),
+        (
+            "--algo dpo --train_batch_size 65",
+            ["--train_batch_size must be at most 64, got 65", "at most so many pairs"],
+        ),
         ("--bf16 --zero_stage 0", ["--zero_stage 0 with --bf16"]),
         (
             "--critic_type grpo --num_samples 1 --rollout_batch_size 64 --train_batch_size 64",
@@ -184,3 +214,18 @@ def test_preference_flags_that_go_together(argv: str):
 def test_all_refusals_come_at_once(refusal: Refusal):
     message = refusal("--temperature", "0", "--train_batch_size", "7", "--flash_attn")
     assert len(message.splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--gpus 2 --fp16 --flash_attn --zero_stage 3 --loss_scale_power 12",
+        "--gpus 2 --activation_offload",
+        "--gpus 2 --activation_offload --gradient_checkpointing --zero_stage 3",
+        "--gpus 2 --adam_offload --ref_offload --beta 0.1",
+        "--algo rft --train_batch_size 100",
+        "--algo dpo --pairs correct_incorrect --train_batch_size 100 --num_ppo_epochs 2",
+    ],
+)
+def test_precision_offloading_and_batches_that_go_together(argv: str):
+    parse(argv.split())

@@ -30,10 +30,9 @@ def test_refused(refusal, argv, parts):
 
 
 def test_allowed():
-    args = parse(
-        "--algo value --value_data a.jsonl --value_joint --value_head tanh --sft_holdout 0.1 "
-        "--rft_max_per_problem 0".split()
-    )
-    assert args.evaluation.holdout == 0.1
-    assert args.value.value_joint
-    assert args.supervised.rft_max_per_problem == 0
+    value = "--algo value --value_data a.jsonl --value_joint --value_head tanh"
+    assert parse(value.split()).value.value_joint
+    held_out = parse("--algo sft --sft_data a.jsonl --sft_holdout 0.1".split())
+    assert held_out.evaluation.holdout == 0.1
+    kept = parse("--algo rft --rft_max_per_problem 0".split())
+    assert kept.supervised.rft_max_per_problem == 0

@@ -25,6 +25,7 @@ def tensors():
     return {
         "wide": torch.randn(300, 401, generator=generator),
         "odd": torch.randn(7, generator=generator).bfloat16(),
+        "half": torch.randn(9, 5, generator=generator).half(),
         "scalar": torch.tensor(3.5),
         "empty": torch.zeros(0, 4),
         "counts": torch.arange(5),
@@ -35,7 +36,7 @@ def test_arrays_share_the_tensors_memory_and_become_the_same_tensors_again():
     given = tensors()
     arrays = to_arrays(given)
     assert arrays["wide"].ctypes.data == given["wide"].data_ptr()
-    assert arrays["odd"].dtype == np.uint16
+    assert arrays["odd"].dtype == np.uint16 and arrays["half"].dtype == np.float16
     for name, array in arrays.items():
         again = to_tensor(array)
         assert again.dtype == given[name].dtype and torch.equal(again, given[name])
