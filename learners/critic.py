@@ -25,11 +25,6 @@ DIRECTORY = "critic"
 """Of a separate critic inside a checkpoint."""
 
 
-def is_shared(args: Args) -> bool:
-    """Whether the policy has the critic's head."""
-    return args.algorithm.critic_type == "ppo" and args.critic.critic_trunk == "shared"
-
-
 def shared_scoring(args: Args) -> Scoring:
     """What the policy must give that is its own critic."""
     return Scoring(args.sampling.temperature, has_values=True, is_value_before=True)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from learners.critic import Critic, is_shared, shared_scoring
+from learners.critic import Critic, shared_scoring
 from learners.optimizer_steps import OptimizerSteps
 from learners.policy import Policy
 from learners.policy_gradient import PolicyGradient
@@ -18,7 +18,7 @@ def load_policy(args: Args, num_optimizer_steps: int, device: str) -> Policy:
     """The model with the reference and the heads that the objective of `--algo` needs."""
     scoring = None
     match args.algorithm.algo:
-        case "ppo" if is_shared(args):
+        case "ppo" if args.critic_kind == "shared":
             scoring = shared_scoring(args)
         case "sft" | "rft":
             scoring = SCORING
@@ -37,7 +37,7 @@ def load_critic(
     args: Args, num_optimizer_steps: int, device: str, directory: Path
 ) -> Critic | None:
     """The critic beside the policy, where the flags ask for a separate one."""
-    if args.algorithm.critic_type != "ppo" or is_shared(args):
+    if args.critic_kind != "separate":
         return None
     return Critic(args, num_optimizer_steps=num_optimizer_steps, device=device, directory=directory)
 

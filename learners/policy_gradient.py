@@ -9,7 +9,7 @@ from torch import Tensor
 
 from learners import losses
 from learners.batching import Batch, MicroBatch, optimizer_batches
-from learners.critic import Critic, CriticLoss, Targets, is_shared
+from learners.critic import Critic, CriticLoss, Targets
 from learners.metrics import StepSums, batch_metrics, combine_steps
 from learners.optimizer_steps import OptimizerSteps
 from learners.policy import Policy
@@ -52,7 +52,7 @@ class PolicyGradient:
         self._policy = policy
         self._steps = steps
         self._critic = critic
-        self._is_shared = is_shared(args)
+        self._is_shared = args.critic_kind == "shared"
         self.old_logprobs: list[np.ndarray] = []
         self.first_step: dict[str, float] = {}
 
@@ -128,7 +128,7 @@ class PolicyGradient:
         k1 = None
         if scores is not None and ref_logprobs is not None and algorithm.kl_penalty_coef:
             k1 = scores[0] - ref_logprobs
-        if algorithm.critic_type != "ppo":
+        if self._args.critic_kind == "none":
             return token_advantages(batch, rewards, k1, recipe), None
         if self._critic is not None:
             values = self._critic.values(batch)

@@ -409,6 +409,12 @@ class Args:
         return is_evaluated or not self.learns_from_file
 
     @property
+    def critic_kind(self) -> Literal["none", "separate", "shared"]:
+        """`--critic_trunk` of the critic, where there is one."""
+        has_critic = self.algorithm.algo == "ppo" and self.algorithm.critic_type == "ppo"
+        return self.critic.critic_trunk if has_critic else "none"
+
+    @property
     def needs_reference_model(self) -> bool:
         """Whether learners hold a reference model beside the policy."""
         if self.algorithm.algo == "dpo":

@@ -29,7 +29,8 @@ def dry_run(args: Args, num_cores: int) -> str:
     """
     planned = plan(args, num_cores, _num_items(args))
     size = model_size(args.model.pretrain)
-    memory = estimate(args, planned, size) if size else None
+    critic_size = model_size(args.critic.critic_pretrain) if args.critic.critic_pretrain else None
+    memory = estimate(args, planned, size, critic_size) if size else None
     return render(args, planned, size, memory)
 
 

@@ -64,14 +64,16 @@ class Memory:
     fits: tuple[GpuFit, ...]
 
 
-def estimate(args: Args, plan: Plan, size: ModelSize) -> Memory:
-    """Estimate the memory of every process.
+def estimate(
+    args: Args, plan: Plan, size: ModelSize, critic_size: ModelSize | None = None
+) -> Memory:
+    """Estimate the memory of every process; a critic is as large as the policy unless its size is given.
 
     The states of training are counted as DeepSpeed keeps them, activations as PyTorch saves them for
     the backward pass of a Qwen2 layer with SDPA (both measured), the process itself as a constant.
     """
     on_gpu = args.cluster.gpus > 0
-    learner = _learner_parts(args, size, plan, on_gpu=on_gpu)
+    learner = _learner_parts(args, size, critic_size or size, plan, on_gpu=on_gpu)
     actor = _actor_parts(args, size, on_gpu=on_gpu)
     is_shared = args.cluster.weight_transfer == "ray" or not on_gpu
     published = _width(args) * size.parameters if is_shared and plan.actors else 0
@@ -148,35 +150,53 @@ def offloaded_bytes(args: Args, size: ModelSize, tokens: int) -> int:
 
 
 def trained_parameters(args: Args, size: ModelSize) -> int:
-    """All, or with `--lora_rank` r those of the adapters: r (in + out) a linear layer that has one.
+    """Of the policy: all, or with `--lora_rank` r those of the adapters, r (in + out) a linear layer.
 
     A value model has a head of its own besides, and does not train that of the vocabulary.
     """
-    rank, hidden, kv = args.lora.lora_rank, size.hidden, size.kv_size
     is_value = args.algorithm.algo == "value"
-    value_head = hidden + 1 if is_value else 0
+    if is_value and not args.value.value_joint:
+        return _trained_with_values(args, size)
+    value_head = size.hidden + 1 if is_value or args.critic_kind == "shared" else 0
+    return _trained(args, size) + value_head
+
+
+def _trained_with_values(args: Args, size: ModelSize) -> int:
+    """Of a value model without log-probs, which a separate critic is too."""
+    is_frozen = args.lora.lora_rank == 0 and not size.is_tied
+    return _trained(args, size) + size.hidden + 1 - is_frozen * size.vocabulary * size.hidden
+
+
+def _trained(args: Args, size: ModelSize) -> int:
+    rank, hidden, kv = args.lora.lora_rank, size.hidden, size.kv_size
     if rank == 0:
-        is_frozen = is_value and not args.value.value_joint and not size.is_tied
-        return size.parameters + value_head - is_frozen * size.vocabulary * hidden
+        return size.parameters
     ends = 3 * hidden + kv
     if args.lora.lora_targets == "linear":
         ends = 9 * hidden + 2 * kv + 3 * size.intermediate
-    return rank * ends * size.layers + value_head
+    return rank * ends * size.layers
 
 
 def _width(args: Args) -> int:
     return 4 if args.model.dtype == "float32" else 2
 
 
-def _learner_parts(args: Args, size: ModelSize, plan: Plan, *, on_gpu: bool) -> tuple[Part, ...]:
+def _learner_parts(
+    args: Args, size: ModelSize, critic_size: ModelSize, plan: Plan, *, on_gpu: bool
+) -> tuple[Part, ...]:
     tokens = plan.batches.micro_batch_tokens
     process = [Part("Python and libraries", PROCESS_BYTES, False)]
     if on_gpu:
         process.append(Part("CUDA context", PROCESS_BYTES, True))
     ranks = len(plan.learners)
-    policy = ModelStates(size.parameters, trained_parameters(args, size))
+    models = [ModelStates(size.parameters, trained_parameters(args, size))]
+    if args.critic_kind == "separate":
+        trained = _trained_with_values(args, critic_size)
+        models.append(
+            ModelStates(critic_size.parameters + critic_size.hidden + 1, trained, "critic's")
+        )
     return (
-        *state_parts(args, policy, ranks, on_gpu=on_gpu),
+        *(part for model in models for part in state_parts(args, model, ranks, on_gpu=on_gpu)),
         *_reference_parts(args, size, ranks, on_gpu=on_gpu),
         *_pass_parts(args, size, tokens, on_gpu=on_gpu),
         *process,

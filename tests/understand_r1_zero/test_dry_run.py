@@ -182,10 +182,10 @@ def test_kept_responses_are_told_as_a_bound():
     assert "trains at most 3 optimizer steps of at most 50 responses" in text
 
 
-def test_a_value_model_has_no_logits_and_idle_actors(tmp_path: Path):
+def test_a_value_model_has_no_logits_and_no_actors(tmp_path: Path):
     data = rows(tmp_path / "values.jsonl", 640)
     text = shown("--algo", "value", "--value_data", data)
-    assert "Actors have nothing to do" in flat(text)
+    assert "no actors, no vLLM" in flat(text)
     assert "logits" not in text
     assert "640 examples are 10.0 steps an epoch" in flat(text)
     joint = shown("--algo", "value", "--value_joint", "--value_data", data)

@@ -239,6 +239,20 @@ def test_a_second_model_is_counted_by_its_own_parameters():
     assert part(parts, "critic optimizer").num_bytes == 12 * 1000 // 8
 
 
+def test_a_separate_critic_is_counted_with_its_own_size_and_a_shared_one_as_a_head():
+    flags = "--critic_type ppo --zero_stage 0".split()
+    args = parse(flags)
+    found = estimate(args, plan(args, num_cores=2), SEVEN_B, ONE_B).learner
+    assert part(found, "critic's weights").num_bytes == 4 * (ONE_B.parameters + ONE_B.hidden + 1)
+    vocabulary = 0 if ONE_B.is_tied else ONE_B.vocabulary * ONE_B.hidden
+    trained = ONE_B.parameters + ONE_B.hidden + 1 - vocabulary
+    assert part(found, "critic's optimizer").num_bytes == 8 * trained
+    shared = parse([*flags, "--critic_trunk", "shared"])
+    names = [each.name for each in estimate(shared, plan(shared, num_cores=2), SEVEN_B).learner]
+    assert not any("critic" in name for name in names)
+    assert trained_parameters(shared, SEVEN_B) == SEVEN_B.parameters + SEVEN_B.hidden + 1
+
+
 def test_logits_are_bounded_as_the_learner_bounds_them():
     assert LOGITS_AT_ONCE == MAX_LOGITS
     head = 4 * SEVEN_B.vocabulary * SEVEN_B.hidden
