@@ -30,6 +30,12 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 }
 """Flags by name: what runs however it is split, on two ranks and at every stage."""
 
+STAGES_OF = [
+    *((name, stage) for name in ("sft", "ranking", "joint") for stage in (0, 1, 2, 3)),
+    *((name, stage) for name in ("mse", "bce") for stage in (2, 3)),
+]
+"""Stages by objective: mse and bce go the way of joint, but for the language model's head."""
+
 PLAIN_VALUES: dict[str, dict[str, Any]] = {
     **{name: flags for name, flags in OBJECTIVES.items() if name != "sft"},
     "linear mse by sequence": VALUE | {"value_aggregation": "sequence"},
@@ -63,18 +69,20 @@ def examples_of(name: str, seed: int = 0) -> list[Any]:
 def stages(lab: Lab) -> dict[str, Any]:
     """A model that ZeRO-3 cuts, in micro-batches of which one rank has more than the other."""
     flags = {"pretrain": str(lab.directory / "wide"), "max_tokens_per_micro_batch": 30}
-    found: dict[str, Any] = {}
-    for stage in (0, 1, 2, 3):
-        for name, own in OBJECTIVES.items():
-            found[f"{name} {stage}"] = run(lab, examples_of(name), zero_stage=stage, **flags, **own)
-    return found
+    return {
+        f"{name} {stage}": run(
+            lab, examples_of(name), zero_stage=stage, **flags, **OBJECTIVES[name]
+        )
+        for name, stage in STAGES_OF
+    }
 
 
 def steps(lab: Lab) -> dict[str, Any]:
     """Several optimizer steps an update: of five examples, or of two groups."""
+    sizes = {"sft": 5, "ranking": 2, "joint": 5}
     return {
-        name: run(lab, examples_of(name), train_batch_size=2 if name == "ranking" else 5, **own)
-        for name, own in OBJECTIVES.items()
+        name: run(lab, examples_of(name), train_batch_size=size, **OBJECTIVES[name])
+        for name, size in sizes.items()
     }
 
 
@@ -84,7 +92,7 @@ def lone(lab: Lab) -> dict[str, Any]:
     return {
         name: run(lab, [next(e for e in examples_of(name) if is_whole(e))], **flags, **own)
         for name, own in OBJECTIVES.items()
-        if name != "ranking"
+        if name in ("sft", "bce", "joint")
     }
 
 

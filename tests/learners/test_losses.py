@@ -12,8 +12,8 @@ from learners.losses import Clip
 from learners.policy_gradient import loss_aggregation
 from understand_r1_zero.cli import parse
 
-LENGTHS = [3, 1, 7, 2, 5]
-IS_MASKED = [False, False, True, False, False]
+LENGTHS = [3, 1, 7, 2, 5, 0]
+IS_MASKED = [False, False, True, False, False, False]
 CONSTANT_LENGTH = 16
 CLIP = Clip(0.2, 0.3)
 STEP = 1e-6
@@ -50,7 +50,7 @@ def draw(seed: int) -> Data:
     rng = random.Random(seed)
     old = [[-rng.expovariate(0.7) for _ in range(n)] for n in LENGTHS]
     noisy = [[[x + rng.gauss(0, 0.5) for x in row] for row in old] for _ in range(3)]
-    of_responses = [0.7, -1.3, 0.4, 0.9, -0.2]
+    of_responses = [0.7, -1.3, 0.4, 0.9, -0.2, 0.6]
     advantages = [[a] * n for a, n in zip(of_responses, LENGTHS, strict=True)]
     return Data(old, *noisy, advantages)
 
@@ -158,20 +158,26 @@ def loss_of(
 
 
 OBJECTIVES = [
-    Objective(),
-    Objective(aggregation="token"),
-    Objective(aggregation="constant"),
-    Objective(clip=Clip(0.1, 0.1, dual=1.2)),
-    Objective(clip=Clip(0.2, 0.2, dual=3.0), aggregation="token"),
-    Objective("gspo", Clip(0.02, 0.05)),
-    Objective("gspo", Clip(0.1, 0.1, dual=1.5), aggregation="constant"),
-    Objective("gspo", Clip(0.02, 0.05), aggregation="token"),
-    Objective("cispo", aggregation="token"),
-    Objective("reinforce", aggregation="constant"),
-    Objective(tis_c=1.1),
-    Objective(tis_c=1.1, is_mode="mask"),
-    Objective("cispo", tis_c=1.5, is_level="sequence"),
-    Objective("gspo", tis_c=1.5, is_level="sequence", is_mode="mask"),
+    *(
+        Objective(kind, clip, aggregation)
+        for kind, clip in [
+            ("ppo", CLIP),
+            ("ppo", Clip(0.1, 0.1, dual=1.2)),
+            ("gspo", Clip(0.02, 0.05)),
+            ("gspo", Clip(0.1, 0.1, dual=1.5)),
+            ("cispo", CLIP),
+            ("reinforce", CLIP),
+        ]
+        for aggregation in ("sequence", "token", "constant")
+    ),
+    *(
+        Objective(kind, tis_c=1.5, is_level=level, is_mode=mode)
+        for kind in ("ppo", "gspo", "cispo", "reinforce")
+        for level in ("token", "sequence")
+        for mode in ("truncate", "mask")
+        # GSPO with a weight a token is GSPO-token, whose gradient is not that of its value.
+        if (kind, level) != ("gspo", "token")
+    ),
     *(Objective(beta=0.3, kl_estimator=kind) for kind in ("k1", "k2", "k3", "k3_is")),
     Objective("reinforce", aggregation="token", beta=0.3, tis_c=1.1),
 ]
@@ -182,7 +188,7 @@ OBJECTIVES = [
 def test_loss_and_gradient_equal_the_plain_loop(objective, seed):
     data = draw(seed)
     logprobs = flat(data.new).requires_grad_()
-    loss = loss_of(objective, data, logprobs, [0, 1, 2, 3, 4])
+    loss = loss_of(objective, data, logprobs, [0, 1, 2, 3, 4, 5])
     loss.backward()
     assert loss.item() == pytest.approx(plain_loss(objective, data, data.new), abs=1e-7)
     assert logprobs.grad is not None
@@ -192,11 +198,11 @@ def test_loss_and_gradient_equal_the_plain_loop(objective, seed):
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES, ids=str)
-@pytest.mark.parametrize("split", [[[2, 0], [4, 3, 1]], [[4], [1], [0], [2], [3]]])
+@pytest.mark.parametrize("split", [[[2, 0], [5, 4, 3, 1]], [[4], [1], [0], [2], [3], [5]]])
 def test_parts_of_a_step_add_up_whatever_the_split_and_order(objective, split):
     data = draw(3)
     gradients = []
-    for chunks in ([[0, 1, 2, 3, 4]], split):
+    for chunks in ([[0, 1, 2, 3, 4, 5]], split):
         logprobs = flat(data.new).requires_grad_()
         sum(loss_of(objective, data, logprobs, chunk) for chunk in chunks).backward()
         gradients.append(logprobs.grad)
