@@ -83,7 +83,7 @@ def updates(
 ) -> dict[str, Any]:
     return {
         "metrics": [preference.update(pairs, step) for step in range(NUM_UPDATES)],
-        "weights": policy.full_weights(),
+        "weights": policy.published_weights(),
     }
 
 
@@ -135,7 +135,7 @@ def splits(lab: Lab) -> dict[str, Any]:
 def nothing(lab: Lab) -> dict[str, Any]:
     """An update without pairs, and one in which the hinge is satisfied everywhere."""
     preference, policy = lab.learner(preference_loss="slic", preference_beta=1e-3)
-    before = policy.full_weights()
+    before = policy.published_weights()
     empty = preference.update([], 0)
     far = with_reference(make_pairs(), np.tile([-1e4, 1e4], (10, 1)))
     satisfied = preference.update(far, 1)
@@ -143,7 +143,7 @@ def nothing(lab: Lab) -> dict[str, Any]:
         "empty": empty,
         "satisfied": satisfied,
         "before": before,
-        "after": policy.full_weights(),
+        "after": policy.published_weights(),
     }
 
 

@@ -172,6 +172,9 @@ def adapters(lab: Lab) -> dict[str, Any]:
     directory = lab.directory / f"adapters_{lab.world_size}"
     directory.mkdir(exist_ok=True)
     learner.save(str(directory))
+    alone = lab.learner(zero_stage=3, lora_publish="adapters", **flags)
+    alone.load(str(directory))
+    found["published alone"] = alone.outlet.to_host()[0]
     more = [make_trajectories(2)]
     resumed = lab.learner(zero_stage=3, **flags)
     resumed.load(str(directory))
