@@ -2,6 +2,7 @@
 
 There is one adapter, the policy's. A publication replaces it in place, so that requests under way go on
 under the new version, as they do with merged weights. The model itself is never written to.
+Written for vLLM 0.32.
 """
 
 from collections.abc import Mapping
