@@ -22,7 +22,9 @@ from understand_r1_zero.weights import checksum, to_arrays
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
 LORA = LoraArgs(lora_rank=6, lora_alpha=9.0, lora_publish="adapters")
-LARGEST_GAP = 1e-4
+LARGEST_GAP = 1e-5
+"""Mean nats a token. In float32 peft's model itself departs from float64 by 2e-6, and by 2e-4 on single
+tokens of log-prob -17; one token of the wrong policy in a thousand shows."""
 K_PROJ = "base_model.model.model.layers.1.self_attn.k_proj.lora_A.weight"
 
 
@@ -70,15 +72,13 @@ def greedy(live, num_tokens=24):
 
 
 def gap(live, model, version):
-    """The largest |sampler - peft's model| log-prob in nats of responses of one version."""
+    """Mean |sampler - peft's model| log-prob in nats of responses of one version."""
     ids = long_prompt(live)
     samples = live.run(live.engine.generate(ids, sampling(16)))
     for sample in samples:
         assert sample.version_spans == (VersionSpan(version, len(sample.token_ids)),)
-    return max(
-        np.abs(each.sampler_logprobs - logprobs_of(model, ids, each.token_ids, 1.0)).max()
-        for each in samples
-    )
+    gaps = [s.sampler_logprobs - logprobs_of(model, ids, s.token_ids, 1.0) for s in samples]
+    return np.abs(np.concatenate(gaps)).mean()
 
 
 def test_the_engine_samples_from_the_adapters_published_last_and_its_base_never_changes(
@@ -113,13 +113,15 @@ def test_a_publication_in_flight_divides_each_response(adapting, model):
     for version, published in ((5, first), (6, second)):
         set_adapters(model, published)
         expected[version] = [logprobs_of(model, ids, s.token_ids, 2.0) for s in samples]
+    gaps = []
     for index, sample in enumerate(samples):
         start = 0
         for span in sample.version_spans:
             own = slice(start, start + span.num_tokens)
-            found = sample.sampler_logprobs[own] - expected[span.version][index][own]
-            assert np.abs(found).max() < LARGEST_GAP
+            gaps.append(sample.sampler_logprobs[own] - expected[span.version][index][own])
             start += span.num_tokens
+        assert start == len(sample.token_ids)
+    assert np.abs(np.concatenate(gaps)).mean() < LARGEST_GAP
 
 
 def test_one_changed_bit_shows_in_the_checksum(adapting, model):
