@@ -1,4 +1,4 @@
-"""The vLLM engine: beside `actors/nccl.py` the only file that imports vllm.
+"""The vLLM engine: beside `actors/nccl.py` and `actors/adapters.py` the only file that imports vllm.
 
 One `AsyncLLM` here and its core in a child process. Written for vLLM 0.23 to 0.32.
 """
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from actors.adapters import Adapters, adapter_request
 from actors.gate import Gate
 from actors.lifeline import held_children
 from actors.samples import Sample, cut_after_stop
@@ -49,7 +50,8 @@ class EngineSettings:
 
     On GPUs (`num_threads` 0) vLLM takes `gpu_memory_share` of each; on the CPU it computes with
     `num_threads` threads and keeps keys and values in at most `max_cache_bytes`. `weight_transfer`
-    is how weights will come; only from host memory (`ray`) can they everywhere.
+    is how weights will come; only from host memory (`ray`) can they everywhere. With `adapters` these
+    alone come, from host memory, and until the first have come the model samples as it was loaded.
     """
 
     model: str
@@ -64,6 +66,7 @@ class EngineSettings:
     trust_remote_code: bool = False
     weight_transfer: Literal["ray", "nccl", "ipc"] = "ray"
     can_sleep: bool = False
+    adapters: Adapters | None = None
 
 
 class CoreInOneProcess(UniProcExecutor):
@@ -89,6 +92,8 @@ class Engine:
         self._request_numbers = itertools.count()
         self._versions = VersionLog()
         self._gate = Gate(self._llm.engine_core)
+        self._adapters = settings.adapters
+        self._adapter_request: Any = None
         self.transfer = WeightTransfer(self._llm, transfer_api())
 
     async def generate(
@@ -129,8 +134,9 @@ class Engine:
                 write_safetensors(file, weights)
                 file.flush()
                 path = f"/proc/{os.getpid()}/fd/{file.fileno()}"
+                args = (path,) if self._adapters is None else (path, self._adapters.alpha)
                 try:
-                    checksums = await self._llm.collective_rpc("receive_file", args=(path,))
+                    checksums = await self._llm.collective_rpc("receive_file", args=args)
                 except Exception as error:
                     # vLLM passes a worker's error on as a bare Exception with its text.
                     raise RuntimeError(f"policy version {version} was refused: {error}") from error
@@ -200,7 +206,9 @@ class Engine:
                 flat_logprobs=True,
                 output_kind=RequestOutputKind.FINAL_ONLY,
             )
-            outputs = await self._llm.add_request(request_id, prompt, params)
+            outputs = await self._llm.add_request(
+                request_id, prompt, params, lora_request=self._adapter_request
+            )
         except VLLMValidationError as error:
             raise ValueError(str(error)) from error
         self._versions.open(request_id)
@@ -248,7 +256,12 @@ class Engine:
         if len(set(checksums)) != 1:
             raise RuntimeError(f"the engine's workers were fed different weights: {checksums}")
         num_tokens: dict[str, dict[int, int]] = {}
-        for state in self._llm.output_processor.request_states.values():
+        under_way = self._llm.output_processor.request_states.values()
+        if self._adapters is not None:
+            if under_way and self._adapter_request is None:
+                raise RuntimeError("requests without an adapter cannot go on with the first one")
+            self._adapter_request = adapter_request(version)
+        for state in under_way:
             assert state.detokenizer is not None
             counts = num_tokens.setdefault(state.external_req_id, {})
             counts[state.request_index] = state.detokenizer.num_output_tokens()
@@ -271,6 +284,9 @@ def _start(settings: EngineSettings) -> AsyncLLM:
     os.environ["VLLM_V1_OUTPUT_PROC_CHUNK_SIZE"] = str(2**20)
     is_cpu = settings.num_threads > 0
     device = _cpu_arguments(settings) if is_cpu else _gpu_arguments(settings)
+    receiver: dict[str, Any] = {"worker_extension_cls": "actors.receiver.WeightReceiver"}
+    if settings.adapters is not None:
+        receiver = settings.adapters.engine_arguments()
     config = AsyncEngineArgs(
         model=settings.model,
         dtype=settings.dtype,
@@ -279,9 +295,9 @@ def _start(settings: EngineSettings) -> AsyncLLM:
         enable_prefix_caching=settings.enable_prefix_caching,
         trust_remote_code=settings.trust_remote_code,
         logprobs_mode="processed_logprobs",
-        worker_extension_cls="actors.receiver.WeightReceiver",
         enable_sleep_mode=settings.can_sleep,
         **device,
+        **receiver,
     ).create_engine_config(UsageContext.LLM_CLASS)  # sized for throughput
     if is_cpu:
         cache = config.cache_config

@@ -4,9 +4,13 @@ import gc
 from typing import TYPE_CHECKING
 
 import psutil
-from transformers import AutoConfig
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
 
+from actors.adapters import Adapters
 from understand_r1_zero.args import Args
+from understand_r1_zero.args_lora import ATTENTION_LAYERS
 from understand_r1_zero.memory import longest_sequence
 from understand_r1_zero.sizes import model_size
 from understand_r1_zero.weights import transfer_backend
@@ -39,8 +43,29 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
             trust_remote_code=args.model.trust_remote_code,
             weight_transfer=transfer_backend(args.cluster),
             can_sleep=args.cluster.vllm_sleep,
+            adapters=adapters(args),
         )
     )
+
+
+def adapters(args: Args) -> Adapters | None:
+    """The adapters that will be published as such; None: whole weights will be."""
+    lora = args.lora
+    if lora.lora_publish == "merged":
+        return None
+    layers = ATTENTION_LAYERS if lora.lora_targets == "attention" else _linear_layers(args)
+    return Adapters(lora.lora_rank, lora.lora_alpha, layers)
+
+
+def _linear_layers(args: Args) -> tuple[str, ...]:
+    """The last names of all linear layers but the head, which is what peft takes for `all-linear`."""
+    trust = args.model.trust_remote_code
+    config = AutoConfig.from_pretrained(args.model.pretrain, trust_remote_code=trust)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config, trust_remote_code=trust)
+    head = model.get_output_embeddings()
+    linear = [n for n, m in model.named_modules() if isinstance(m, nn.Linear) and m is not head]
+    return tuple(sorted({name.rpartition(".")[2] for name in linear}))
 
 
 def engine_threads(model: str, num_cores: int) -> int:

@@ -1,35 +1,32 @@
-"""Low-rank adapters (LoRA): put into a model by peft, and merged into copies of its weights.
+"""Low-rank adapters (LoRA): put into a model by peft, merged into copies of its weights, or alone.
 
 A weight W of the model stays as it was loaded; trained are B and A of `W + alpha / rank B A`.
 Source: Hu et al. 2021, arXiv:2106.09685, section 4.1.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from understand_r1_zero.args_lora import LoraArgs
+from understand_r1_zero.args_lora import ATTENTION_LAYERS, LoraArgs
 
 ADAPTER = "default"
 """peft's name of the only one."""
-TARGETS = {"linear": "all-linear", "attention": ["q_proj", "v_proj"]}
+TARGETS = {"linear": "all-linear", "attention": list(ATTENTION_LAYERS)}
+SAVED = "adapter"
+"""Directory of the adapters alone inside a checkpoint."""
 
 
 def add_adapters(model: PreTrainedModel, lora: LoraArgs) -> None:
     """Freeze the model and put adapters into its linear layers, which change nothing yet (B = 0)."""
-    from peft import LoraConfig, inject_adapter_in_model
+    from peft import inject_adapter_in_model
 
     model.requires_grad_(False)
-    config = LoraConfig(
-        r=lora.lora_rank,
-        lora_alpha=lora.lora_alpha,  # pyright: ignore[reportArgumentType]
-        lora_dropout=0.0,
-        target_modules=TARGETS[lora.lora_targets],
-        task_type="CAUSAL_LM",
-    )
-    inject_adapter_in_model(config, model, ADAPTER)
+    inject_adapter_in_model(_config(lora, TARGETS[lora.lora_targets]), model, ADAPTER)
 
 
 def merged(tensors: Iterable[tuple[str, Tensor]], lora: LoraArgs) -> Iterator[tuple[str, Tensor]]:
@@ -61,3 +58,39 @@ def merged(tensors: Iterable[tuple[str, Tensor]], lora: LoraArgs) -> Iterator[tu
             yield waiting, (weight.float() + change).to(weight.dtype)
         else:
             yield (f"{layer}.{rest}" if rest else full_name), tensor
+
+
+def alone(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """A and B of every layer under peft's names, of the tensors of a model with its adapters."""
+    for name, tensor in tensors:
+        if ".lora_" in name:
+            yield f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}", tensor
+
+
+def save_adapters(
+    directory: Path, adapters: Mapping[str, Tensor], lora: LoraArgs, pretrain: str
+) -> None:
+    """Write what `alone` gave in peft's format, for `PeftModel.from_pretrained` on `pretrain`."""
+    from safetensors.torch import save_file
+
+    directory.mkdir(exist_ok=True)
+    layers = sorted({name.rsplit(".", 3)[1] for name in adapters})
+    config = _config(lora, layers)
+    config.base_model_name_or_path = (
+        str(Path(pretrain).resolve()) if Path(pretrain).is_dir() else pretrain
+    )
+    config.inference_mode = True
+    config.save_pretrained(str(directory))
+    save_file(dict(adapters), directory / "adapter_model.safetensors", {"format": "pt"})
+
+
+def _config(lora: LoraArgs, layers: str | list[str]) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.lora_rank,
+        lora_alpha=lora.lora_alpha,  # pyright: ignore[reportArgumentType]
+        lora_dropout=0.0,
+        target_modules=layers,
+        task_type="CAUSAL_LM",
+    )

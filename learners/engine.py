@@ -112,15 +112,21 @@ class Engine:
         optimizer = self._engine.optimizer
         return StepResult(norm, learning_rate, float(optimizer.cur_scale), optimizer.overflow)
 
-    def full_parameters(self) -> Iterator[tuple[str, Tensor]]:
+    def full_parameters(self, *, only_trained: bool = False) -> Iterator[tuple[str, Tensor]]:
         """(name, whole tensor) of every parameter and persistent buffer, tied ones once.
+
+        Or of the parameters that are trained alone.
 
         Collective: every rank must run it to the end. A tensor is valid until the next is asked for.
         """
         module: nn.Module = self._engine.module
         for name, parameter in module.named_parameters():
+            if only_trained and not parameter.requires_grad:
+                continue
             with self._gathered(parameter):
                 yield name, parameter.detach()
+        if only_trained:
+            return
         for prefix, part in module.named_modules():
             for name, buffer in part.named_buffers(prefix, recurse=False):
                 if name.rpartition(".")[2] not in part._non_persistent_buffers_set:

@@ -29,8 +29,8 @@ class Outlet:
         self._shown: dict[str, Tensor] = {}
 
     def to_host(self) -> tuple[dict[str, np.ndarray] | None, str]:
-        """`Policy.full_weights` and their checksum; on other ranks than 0 (None, "")."""
-        weights = self._policy.full_weights()
+        """`Policy.published_weights` and their checksum; on other ranks than 0 (None, "")."""
+        weights = self._policy.published_weights()
         return weights, "" if weights is None else checksum(weights)
 
     def open_nccl(

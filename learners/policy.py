@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import AutoTokenizer
 
-from learners.adapters import add_adapters, merged
+from learners.adapters import SAVED, add_adapters, alone, merged, save_adapters
 from learners.batching import Batch, MicroBatch, collate, plan
 from learners.engine import Engine
 from learners.model import (
@@ -145,12 +145,13 @@ class Policy:
         """(N,) log-probs with gradient, (N,) entropies and, with a value head, (N,) outputs."""
         return self.engine(*self._inputs(micro_batch, self._scoring.has_values))
 
-    def full_weights(self) -> dict[str, np.ndarray] | None:
-        """A copy of every weight under its Hugging Face name, on rank 0. Collective.
+    def published_weights(self) -> dict[str, np.ndarray] | None:
+        """A copy of what actors are given, on rank 0: `full_tensors`, or the adapters. Collective.
 
         As in `understand_r1_zero.weights`, uint16 arrays are the bits of bfloat16.
         """
-        copies = self._copies()
+        has_base = self._args.lora.lora_publish == "merged"
+        copies = self._copies(self.full_tensors() if has_base else self._adapters())
         return to_arrays(copies) if self.rank == 0 else None
 
     def full_tensors(self, *, has_head: bool = False) -> Iterator[tuple[str, Tensor]]:
@@ -164,6 +165,11 @@ class Policy:
             if has_head or not name.startswith(f"{HEAD}.")
         )
         return merged(tensors, self._args.lora) if self._args.lora.lora_rank else tensors
+
+    def _adapters(self) -> Iterator[tuple[str, Tensor]]:
+        """The adapters' tensors under peft's names. Collective."""
+        trained = self.engine.full_parameters(only_trained=True)
+        return alone((_hugging_face_name(name), tensor) for name, tensor in trained)
 
     def save(self, directory: Path, state: dict[str, Any]) -> None:
         """Write the model in Hugging Face's format and, beside it, `training_state/`. Collective.
@@ -184,17 +190,18 @@ class Policy:
             directory / "training_state" / f"rank_{self.rank}.pt",
         )
 
-    def _copies(self, *, has_head: bool = False) -> dict[str, Tensor]:
-        """`full_tensors` on the host, on rank 0; nothing on others. Collective."""
+    def _copies(self, tensors: Iterator[tuple[str, Tensor]]) -> dict[str, Tensor]:
+        """The tensors on the host, on rank 0; nothing on others. Collective where `tensors` is."""
         copies = {}
-        for name, tensor in self.full_tensors(has_head=has_head):
+        for name, tensor in tensors:
             if self.rank == 0:
                 copies[name] = tensor.to("cpu", copy=True)
         return copies
 
     def _save_weights(self, directory: Path) -> None:
-        """Hugging Face directories of the language model, the value model or both."""
-        copies = self._copies(has_head=True)
+        """Hugging Face directories of the language model, the value model or both, and the adapters'."""
+        copies = self._copies(self.full_tensors(has_head=True))
+        adapters = self._copies(self._adapters()) if self._args.lora.lora_rank else {}
         if self.rank != 0:
             return
         homes = [directory]
@@ -206,6 +213,9 @@ class Policy:
         if self._scoring.has_logprobs:
             own = {name: c for name, c in copies.items() if not name.startswith(f"{HEAD}.")}
             self._model.save_pretrained(directory, state_dict=own)
+            if adapters:
+                lora, pretrain = self._args.lora, self._args.model.pretrain
+                save_adapters(directory / SAVED, adapters, lora, pretrain)
         tokenizer = AutoTokenizer.from_pretrained(
             self._args.model.pretrain, trust_remote_code=self._args.model.trust_remote_code
         )

@@ -90,6 +90,20 @@ def test_a_deterministic_run_repeats_and_resumes_to_the_last_digit(start_run):
     assert [reproducible(row) for row in rest.rows()] == expected
 
 
+def test_adapters_published_as_such_pass_the_gates_learn_and_resume_to_the_last_digit(start_run):
+    flags = "--lora_rank 6 --lora_publish adapters --learning_rate 5e-3 --deterministic".split()
+    run = start_run(*flags, *"--max_steps 4 --save_steps 2 --eval_steps 2".split())
+    assert run.wait() == 0, run.text()
+    rows = run.rows()
+    assert max(row["train/logprob_gap_mean"] for row in rows[1:]) < 1e-5
+    assert min(row["train/policy_grad_norm"] for row in rows[1:]) > 0
+    expected = [reproducible(row) for row in rows]
+
+    rest = start_run("--resume", run.path / "checkpoints" / "step_2")
+    assert rest.wait() == 0, rest.text()
+    assert [reproducible(row) for row in rest.rows()] == expected
+
+
 @pytest.fixture
 def taken_ports():
     """The ports that Ray, its dashboard and torch.distributed like best are somebody else's."""

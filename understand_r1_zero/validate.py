@@ -7,6 +7,7 @@ from typing import Any
 
 from understand_r1_zero.args import Args, ClusterArgs, OptimArgs
 from understand_r1_zero.args_critic import CriticArgs
+from understand_r1_zero.args_lora import ENGINE_RANKS
 from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts
@@ -246,6 +247,20 @@ def _sampling(args: Args) -> Iterator[str]:
 def _adapters(args: Args) -> Iterator[str]:
     if not args.lora.lora_alpha > 0:
         yield f"--lora_alpha must be above 0, got {args.lora.lora_alpha}; use 16"
+    if args.lora.lora_publish == "merged":
+        return
+    if args.lora.lora_rank == 0:
+        yield "--lora_publish adapters needs --lora_rank, got 0; give one, or drop --lora_publish"
+    if args.lora.lora_rank > ENGINE_RANKS[-1]:
+        yield (
+            f"--lora_rank must be at most {ENGINE_RANKS[-1]} with --lora_publish adapters, got "
+            f"{args.lora.lora_rank}: vLLM takes no more; lower it, or use --lora_publish merged"
+        )
+    if args.cluster.gpus and args.cluster.weight_transfer != "ray":
+        yield (
+            "--lora_publish adapters needs --weight_transfer ray on GPUs, got "
+            f"{args.cluster.weight_transfer}: adapters go through host memory, being small; add it"
+        )
 
 
 def _policy_gradient(args: Args) -> Iterator[str]:

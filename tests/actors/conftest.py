@@ -13,9 +13,9 @@ from understand_r1_zero.args import Args
 class Live:
     """An actor and the event loop it lives in."""
 
-    def __init__(self):
+    def __init__(self, args: Args):
         self.runner = asyncio.Runner()
-        self.actor = SamplingActor(Args(), 0, (0,))
+        self.actor = SamplingActor(args, 0, (0,))
         cores = os.sched_getaffinity(0)
         self.run(self.actor.start())
         # An actor binds its process, which here runs all other tests too.
@@ -26,10 +26,13 @@ class Live:
     def run(self, coroutine):
         return self.runner.run(coroutine)
 
+    def close(self):
+        self.run(self.actor.shutdown())
+        self.runner.close()
+
 
 @pytest.fixture(scope="package")
 def live() -> Iterator[Live]:
-    live = Live()
+    live = Live(Args())
     yield live
-    live.run(live.actor.shutdown())
-    live.runner.close()
+    live.close()

@@ -151,6 +151,9 @@ def adapters(lab: Lab) -> dict[str, Any]:
         found[stage]["own"] = {name: tensor.clone().numpy() for name, tensor in own}
     directory = lab.place("adapters")
     learner.save(str(directory))
+    alone = lab.learner(zero_stage=3, lora_publish="adapters", **flags)
+    alone.load(str(directory))
+    found["published alone"] = alone.outlet.to_host()[0]
     more = [make_trajectories(2)]
     resumed = lab.learner(zero_stage=3, **flags)
     resumed.load(str(directory))

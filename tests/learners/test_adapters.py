@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from peft import PeftModel
 from safetensors.numpy import load_file
 from transformers import AutoModelForCausalLM
 
-from learners.adapters import add_adapters, merged
+from learners import adapters
+from learners.adapters import add_adapters, merged, save_adapters
 from understand_r1_zero.args_lora import LoraArgs
 
 LORA = LoraArgs(lora_rank=4, lora_alpha=6.0)
@@ -45,6 +47,23 @@ def test_merged_weights_compute_what_the_adapters_do(laboratory, targets, count)
     assert len(trained) == 2 * count and all("lora_" in name for name in trained)
     for name, parameter in model.named_parameters():
         assert torch.equal(parameter, before[name])
+
+
+@pytest.mark.parametrize("targets", ["linear", "attention"])
+def test_saved_adapters_are_peft_s_own(laboratory, tmp_path, targets):
+    lora = LoraArgs(4, 6.0, targets)
+    plain, model = with_random_adapters(laboratory, lora)
+    own = {name: tensor.detach() for name, tensor in adapters.alone(model.named_parameters())}
+    save_adapters(tmp_path / "adapter", own, lora, str(laboratory / "model"))
+    assert {path.name for path in (tmp_path / "adapter").iterdir()} == {
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    loaded = PeftModel.from_pretrained(plain, tmp_path / "adapter")
+    ids = torch.arange(10)[None]
+    assert torch.equal(loaded(ids).logits, model(ids).logits)
+    config = loaded.peft_config["default"]
+    assert config.base_model_name_or_path == str((laboratory / "model").resolve())
 
 
 def test_adapters_change_nothing_at_first(laboratory):
@@ -88,6 +107,28 @@ def test_adapters_learn_the_same_on_two_ranks(alone, pair, stage):
 
 @pytest.mark.engine
 @pytest.mark.xdist_group("rank_process")
+@pytest.mark.parametrize("num_ranks", [1, 2])
+def test_adapters_aloneare_published_and_saved_and_give_the_merged_model(
+    alone, pair, laboratory, num_ranks
+):
+    found = (alone if num_ranks == 1 else pair[0])["adapters"]
+    checkpoint = laboratory / f"adapters_{num_ranks}"
+    saved = load_file(checkpoint / "adapter" / "adapter_model.safetensors")
+    assert saved.keys() == found["published alone"].keys()
+    for name, array in saved.items():
+        np.testing.assert_array_equal(found["published alone"][name], array)
+    base, merged_model = (
+        AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        for path in (laboratory / "model", checkpoint)
+    )
+    ids = torch.arange(10)[None]
+    before = base(ids).logits
+    loaded = PeftModel.from_pretrained(base, checkpoint / "adapter")(ids).logits
+    assert (loaded - before).abs().max() > 1e-2
+    torch.testing.assert_close(loaded, merged_model(ids).logits, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.engine
 @pytest.mark.parametrize("num_ranks", [1, 2])
 def test_adapters_resume_and_their_checkpoint_is_merged(alone, pair, laboratory, num_ranks):
     found = (alone if num_ranks == 1 else pair[0])["adapters"]

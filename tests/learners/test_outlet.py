@@ -33,7 +33,7 @@ class GatheredPolicy:
             yield name, gathered
             gathered.fill_(-1)
 
-    def full_weights(self):
+    def published_weights(self):
         return to_arrays(WEIGHTS) if self.rank == 0 else None
 
 

@@ -75,6 +75,15 @@ Refusal = Callable[..., str]
         ),
         ("--lora_rank -1", ["--lora_rank must be at least 0, got -1"]),
         ("--lora_alpha 0", ["--lora_alpha must be above 0", "got 0.0"]),
+        ("--lora_publish adapters", ["--lora_publish adapters needs --lora_rank, got 0"]),
+        (
+            "--lora_publish adapters --lora_rank 513",
+            ["--lora_rank must be at most 512", "got 513", "--lora_publish merged"],
+        ),
+        (
+            "--lora_publish adapters --lora_rank 8 --gpus 2",
+            ["needs --weight_transfer ray on GPUs, got auto"],
+        ),
         ("--temperature 0", ["--temperature must be above 0, got 0.0"]),
         ("--eval_n 4", ["--eval_n must be 1 with --eval_temperature 0, got 4"]),
         (
