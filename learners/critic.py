@@ -100,8 +100,8 @@ class Critic:
     """A critic with a model and an optimizer of its own, on one rank.
 
     Its model is `--critic_pretrain`, its learning rate `--critic_learning_rate`; the other flags of a
-    trained model hold for both. What it has to learn is at most `--vf_coef` away: AdamW does not see the
-    scale of a loss, the clip of the gradient norm does.
+    trained model hold for both. AdamW does not see the scale that `--vf_coef` gives its loss, the clip of
+    the gradient norm does.
 
     Args:
         args: all flags.
@@ -132,7 +132,9 @@ class Critic:
         self, targets: Targets, schedule: Sequence[np.ndarray], step: int
     ) -> dict[str, float]:
         """An optimizer step on each of the schedule's responses; returns their metrics over all ranks."""
-        return combine_steps([self._optimizer_step(targets, each, step) for each in schedule])
+        found = combine_steps([self._optimizer_step(targets, each, step) for each in schedule])
+        scaling = self._steps.loss_scaling().items()
+        return found | {key.replace("/", "/critic_"): value for key, value in scaling}
 
     def save(self, directory: Path) -> None:
         """Write a value model and its training state below a checkpoint. Collective."""

@@ -69,7 +69,7 @@ class OptimizerSteps:
         torch.save(evidence, path)
         scale = f" at loss scale {self._last.loss_scale:g}" if self._last.is_skipped else ""
         raise FloatingPointError(
-            f"step {step}: the policy loss is {loss:g} and the gradient norm {grad_norm:g}{scale}; the "
+            f"step {step}: the loss is {loss:g} and the gradient norm {grad_norm:g}{scale}; the "
             f"batch is in {path}. Resume from the last checkpoint, with a lower --learning_rate, or "
             "without --bf16 or --fp16"
         )
