@@ -1,0 +1,225 @@
+"""Trees of partial solutions: what every search grows, and every labeller reads.
+
+A node is one step; the path from the root to it is a partial solution. Nodes are named by their number
+in the order in which they were added, the root by 0.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+ROOT = 0
+NO_PARENT = -1
+
+
+@dataclass(slots=True)
+class Node:
+    """One step of a solution, and what the search knows of it.
+
+    `text` continues the prompt as it stands, `code` and `observation` within it included; `answer` is that
+    of a final step. `logprob` sums the step's `num_tokens` sampled tokens, in nats. `visits` and
+    `value_sum` are the search's, `value` the oracle's own word, in its declared scale. `terminal` says why
+    nothing may follow, empty where something may. `count` is how many equal siblings were merged into
+    this one. `trained` are half-open ranges of characters of `text`. `pending` counts simulations that are
+    under way through the node; they are not stored.
+    """
+
+    parent: int = NO_PARENT
+    depth: int = 0
+    text: str = ""
+    code: str = ""
+    observation: str = ""
+    answer: str | None = None
+    token_ids: tuple[int, ...] = ()
+    logprob: float = 0.0
+    num_tokens: int = 0
+    visits: int = 0
+    value_sum: float = 0.0
+    value: float | None = None
+    terminal: str = ""
+    reward: float | None = None
+    count: int = 1
+    trained: tuple[tuple[int, int], ...] = ()
+    labels: dict[str, float] = field(default_factory=dict)
+    children: list[int] = field(default_factory=list)
+    is_expanded: bool = False
+    pending: int = 0
+
+    @property
+    def prior(self) -> float:
+        """`exp(logprob / num_tokens)`, the geometric mean of the tokens' probabilities; 1 without tokens."""
+        return math.exp(self.logprob / self.num_tokens) if self.num_tokens else 1.0
+
+    def mean(self, unvisited: float = 0.0) -> float:
+        """Q: `value_sum / visits`."""
+        return self.value_sum / self.visits if self.visits else unvisited
+
+
+class SearchTree:
+    """The partial solutions of one problem.
+
+    `record` is the problem's own, kept as it is. A node is open while the search may still grow below it:
+    it is not terminal, and not expanded or has an open child.
+    """
+
+    def __init__(self, record: Mapping[str, Any]) -> None:
+        self.record = dict(record)
+        self.nodes = [Node()]
+        self._is_open = [True]
+
+    @property
+    def root(self) -> Node:
+        """The problem, before any step."""
+        return self.nodes[ROOT]
+
+    def add(self, parent: int, node: Node) -> int:
+        """Put a node below another and return its number, or that of a sibling with the same text.
+
+        Such a sibling counts one more and keeps its own log-prob: it is the same step.
+        """
+        for number in self.nodes[parent].children:
+            if self.nodes[number].text.strip() == node.text.strip():
+                self.nodes[number].count += node.count
+                return number
+        number = len(self.nodes)
+        node.parent, node.depth = parent, self.nodes[parent].depth + 1
+        self.nodes.append(node)
+        self.nodes[parent].children.append(number)
+        self._is_open.append(not node.terminal)
+        return number
+
+    def expanded(self, number: int) -> None:
+        """No more children will come; a node without an open one is closed, and so are its ancestors."""
+        self.nodes[number].is_expanded = True
+        self._close_upwards(number)
+
+    def end(self, number: int, reason: str) -> None:
+        """Nothing may follow the node, for this reason."""
+        assert reason, "an end has a reason"
+        self.nodes[number].terminal = reason
+        self._is_open[number] = False
+        if number != ROOT:
+            self._close_upwards(self.nodes[number].parent)
+
+    def is_open(self, number: int) -> bool:
+        """Whether the search may still grow below the node."""
+        return self._is_open[number]
+
+    def is_exhausted(self) -> bool:
+        """Whether it may grow nowhere."""
+        return not self._is_open[ROOT]
+
+    def open_children(self, number: int) -> list[int]:
+        """In the order in which they were added."""
+        return [child for child in self.nodes[number].children if self._is_open[child]]
+
+    def path(self, number: int) -> list[int]:
+        """From the root's child down to the node; empty for the root."""
+        found = []
+        while number != ROOT:
+            found.append(number)
+            number = self.nodes[number].parent
+        return found[::-1]
+
+    def steps(self, number: int) -> list[Node]:
+        """The nodes of `path`."""
+        return [self.nodes[step] for step in self.path(number)]
+
+    def text(self, number: int) -> str:
+        """The partial solution."""
+        return "".join(node.text for node in self.steps(number))
+
+    def ends(self) -> list[int]:
+        """Nodes below which nothing may follow, or nothing has yet."""
+        return [i for i, node in enumerate(self.nodes) if not node.children and i != ROOT]
+
+    def finals(self) -> list[int]:
+        """Nodes that give an answer."""
+        return [i for i, node in enumerate(self.nodes) if node.answer is not None]
+
+    def below(self, number: int) -> Iterator[int]:
+        """The node and all under it, parents before children."""
+        waiting = [number]
+        while waiting:
+            number = waiting.pop()
+            yield number
+            waiting += reversed(self.nodes[number].children)
+
+    def tag(self, number: int) -> str:
+        """Super_MARIO's name of a node: `0`, its first child `0.1`, that one's second `0.1.2`."""
+        places = []
+        while number != ROOT:
+            parent = self.nodes[number].parent
+            places.append(str(self.nodes[parent].children.index(number) + 1))
+            number = parent
+        return ".".join(["0", *reversed(places)])
+
+    def to_record(self) -> dict[str, Any]:
+        """All of it as JSON values, but simulations under way."""
+        nodes = []
+        for node in self.nodes:
+            fields = asdict(node)
+            del fields["children"], fields["pending"], fields["depth"]
+            nodes.append(fields)
+        return {"record": self.record, "nodes": nodes}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> "SearchTree":
+        """The tree that `to_record` wrote.
+
+        Raises:
+            ValueError: it is no such record.
+        """
+        try:
+            nodes = [_node_of(fields) for fields in record["nodes"]]
+            tree = cls(record["record"])
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"this is no search tree: {error}; was it cut?") from error
+        if not nodes or nodes[0].parent != NO_PARENT:
+            raise ValueError("this is no search tree: its first node is no root")
+        tree.nodes = nodes
+        for number, node in enumerate(nodes[1:], start=1):
+            if not 0 <= node.parent < number:
+                raise ValueError(
+                    f"node {number} has the parent {node.parent}, which is not before it"
+                )
+            parent = nodes[node.parent]
+            parent.children.append(number)
+            node.depth = parent.depth + 1
+        tree._is_open = [not node.terminal for node in nodes]
+        for number in range(len(nodes) - 1, -1, -1):
+            tree._close(number)
+        return tree
+
+    def _close_upwards(self, number: int) -> None:
+        while self._close(number) and number != ROOT:
+            number = self.nodes[number].parent
+
+    def _close(self, number: int) -> bool:
+        """Close a node where nothing can grow; whether it is closed."""
+        node = self.nodes[number]
+        if node.is_expanded and not self.open_children(number):
+            self._is_open[number] = False
+        return not self._is_open[number]
+
+
+def _node_of(fields: Mapping[str, Any]) -> Node:
+    node = Node(**fields)
+    node.token_ids = tuple(node.token_ids)
+    node.trained = tuple((start, end) for start, end in node.trained)
+    return node
+
+
+def reindexed(tree: SearchTree, kept: Sequence[int]) -> SearchTree:
+    """The tree of the nodes that are kept, with their ancestors; numbers change, order does not."""
+    chosen = {ROOT}
+    for number in kept:
+        chosen.update(tree.path(number))
+    order = sorted(chosen)
+    place = {number: i for i, number in enumerate(order)}
+    record = tree.to_record()
+    nodes = [dict(record["nodes"][number]) for number in order]
+    for fields in nodes[1:]:
+        fields["parent"] = place[fields["parent"]]
+    return SearchTree.from_record({"record": tree.record, "nodes": nodes})
