@@ -51,6 +51,11 @@ class Node:
         """`exp(logprob / num_tokens)`, the geometric mean of the tokens' probabilities; 1 without tokens."""
         return math.exp(self.logprob / self.num_tokens) if self.num_tokens else 1.0
 
+    def set_prior(self, prior: float) -> None:
+        """As that of one token; 1 is that of none."""
+        self.logprob = math.log(prior) if prior > 0 else -math.inf
+        self.num_tokens = int(prior != 1)
+
     def mean(self, unvisited: float = 0.0) -> float:
         """Q: `value_sum / visits`."""
         return self.value_sum / self.visits if self.visits else unvisited
@@ -82,10 +87,14 @@ class SearchTree:
             if self.nodes[number].text.strip() == node.text.strip():
                 self.nodes[number].count += node.count
                 return number
-        number = len(self.nodes)
         node.parent, node.depth = parent, self.nodes[parent].depth + 1
+        return self.insert(node)
+
+    def insert(self, node: Node) -> int:
+        """Put a node below its `parent`, whatever its siblings are."""
+        number = len(self.nodes)
         self.nodes.append(node)
-        self.nodes[parent].children.append(number)
+        self.nodes[node.parent].children.append(number)
         self._is_open.append(not node.terminal)
         return number
 
