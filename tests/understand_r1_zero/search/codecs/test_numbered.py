@@ -32,7 +32,7 @@ def test_the_prompt_is_the_template():
 
 
 @pytest.mark.parametrize(
-    "line", [" Step 1: 2 + 3\n", "Step 1 : 2 + 3\n", "Step1: 2 + 3\n", "Step 1: 2 + 3\r\n"]
+    "line", [" Step 1: 23\n", "Step 1 : 2 + 3\n", "Step1: 2 + 3\n", "Step 1: 2 + 3\r\n"]
 )
 def test_white_space_around_the_label_does_not_matter(line):
     assert CODEC.parse(line) == Step(line)
@@ -49,6 +49,7 @@ def test_white_space_around_the_label_does_not_matter(line):
         ("Step 1: 2 + 4\n", [FIRST], Reason.WRONG_NUMBER),
         ("Step 1:\n", [], Reason.TOO_SHORT),
         ("Step 1: 5\n", [], Reason.TOO_SHORT),
+        ("  Step 1: 5\n", [], Reason.TOO_SHORT),
         ("Step 2:  2 + 3  = 5.\n", [FIRST], Reason.REPEATS_STEP),
         ("Step 1: 2 + 3 Step 2: = 5\n", [], Reason.SEVERAL_STEPS),
         ("Step 1: 2 + 3\nStep 2: = 5\n", [], Reason.SEVERAL_STEPS),

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understand_r1_zero.search.codecs.registry import CODECS, load_codec
@@ -55,7 +55,7 @@ BEGINNINGS = {
     "math_shepherd": "Step {k}: ",
 }
 ENDINGS = {
-    "xml": ["</step>", "\nFinal Answer: 5\n</p>\n</step>", "<code>\n```python\n{c}\n```\n</code>"],
+    "xml": ["\nFinal Answer: 5\n</p>\n</step>", "<code>\n```python\n{c}\n```\n</code>"],
     "react": [
         "\n\nFinal Answer: 5\n<Solution complete>",
         "\n\nAction: python_interpreter\n\nAction Input:\n```python\n{c}\n```\n\nObservation:",
@@ -67,8 +67,9 @@ ENDINGS = {
 
 def sampled(draw, name, num_steps):
     """What an engine gives back: some text, or some in nearly the right form, up to a stop string."""
-    begin = draw(st.sampled_from(["", BEGINNINGS[name].format(k=num_steps + 1)]))
-    ending = draw(st.sampled_from(["", "\n", "\nThe answer is 5.\n", *ENDINGS.get(name, [])]))
+    beginning = BEGINNINGS[name].format(k=num_steps + 1)
+    begin = draw(st.sampled_from([beginning, beginning, ""]))
+    ending = draw(st.sampled_from(["", *ENDINGS.get(name, ["\n", "\nThe answer is 5.\n"])]))
     text = begin + draw(TEXTS) + ending.replace("{c}", draw(TEXTS))
     stops = [(text.find(stop), stop) for stop in load_codec(name).stop if stop in text]
     if not stops:
@@ -78,6 +79,7 @@ def sampled(draw, name, num_steps):
 
 
 @NAMES
+@settings(deadline=None)
 @given(data=st.data())
 def test_any_sample_is_a_fault_or_a_step_that_begins_with_it(name, data):
     codec, steps = load_codec(name), []
@@ -102,6 +104,7 @@ def test_any_sample_is_a_fault_or_a_step_that_begins_with_it(name, data):
 
 
 @NAMES
+@settings(deadline=None)
 @given(solution=TEXTS)
 def test_any_solution_is_split_into_steps_that_join_to_it(name, solution):
     steps = load_codec(name).split(solution)
@@ -119,6 +122,7 @@ def fill(text):
 
 # Self-Explore samples whole solutions, and cuts them by their lengths.
 @pytest.mark.parametrize("name", [name for name in CODECS if name != "self_explore"])
+@settings(deadline=None)
 @given(data=st.data())
 def test_written_steps_are_read_again_field_by_field(name, data):
     codec, steps = load_codec(name), []
