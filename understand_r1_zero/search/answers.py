@@ -22,7 +22,7 @@ VOTES = ("best", "majority", "weighted")
 
 def solution_score(tree: SearchTree, number: int, aggregate: str) -> float:
     """`AGGREGATES` of the own values on the way to a node, those that have one; 0 where none has."""
-    values = [node.value for node in tree.steps(number) if node.value is not None]
+    values = [node.value for node in tree.way(number) if node.value is not None]
     return AGGREGATES[aggregate](values) if values else 0.0
 
 

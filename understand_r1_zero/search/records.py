@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
 MARIO_KEYS = ("react", "rstar")
@@ -22,9 +23,9 @@ def to_mario(tree: SearchTree, key: str = "react") -> dict[str, Any]:
     for number, node in enumerate(tree.nodes):
         nodes[tree.tag(number)] = {
             "text": node.text,
-            "extra_info": node.observation,
-            "action": "python_interpreter" if node.code else "",
-            "action_input": node.code,
+            "extra_info": node.step.observation or "",
+            "action": "python_interpreter" if node.step.code else "",
+            "action_input": node.step.code or "",
             "final_answer": node.answer or "",
             "value": UNSET if node.value is None else node.value,
             "q_value": node.mean(),
@@ -98,10 +99,12 @@ def cut_to_whole_lines(path: Path) -> int:
 
 
 def _fill(node: Node, fields: Mapping[str, Any]) -> None:
-    node.text = fields["text"]
-    node.observation = fields.get("extra_info") or ""
-    node.code = fields.get("action_input") or ""
-    node.answer = fields.get("final_answer") or None
+    node.step = Step(
+        text=fields["text"],
+        code=fields.get("action_input") or None,
+        observation=fields.get("extra_info") or None,
+        answer=fields.get("final_answer") or None,
+    )
     value = fields.get("value", UNSET)
     node.value = None if value is None or value == UNSET else float(value)
     node.visits = int(fields.get("visit_count") or 0)

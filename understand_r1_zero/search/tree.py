@@ -9,28 +9,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from understand_r1_zero.search.step import Step
+
 ROOT = 0
 NO_PARENT = -1
+NO_STEP = Step("")
 
 
 @dataclass(slots=True)
 class Node:
     """One step of a solution, and what the search knows of it.
 
-    `text` continues the prompt as it stands, `code` and `observation` within it included; `answer` is that
-    of a final step. `logprob` sums the step's `num_tokens` sampled tokens, in nats. `visits` and
-    `value_sum` are the search's, `value` the oracle's own word, in its declared scale. `terminal` says why
-    nothing may follow, empty where something may. `count` is how many equal siblings were merged into
-    this one. `trained` are half-open ranges of characters of `text`. `pending` counts simulations that are
-    under way through the node; they are not stored.
+    `logprob` sums the step's `num_tokens` sampled tokens, in nats. `visits` and `value_sum` are the
+    search's, `value` the oracle's own word, in its declared scale. `terminal` says why nothing may follow,
+    empty where something may. `count` is how many equal siblings were merged into this one. `pending` counts
+    simulations that are under way through the node; they are not stored.
     """
 
+    step: Step = NO_STEP
     parent: int = NO_PARENT
     depth: int = 0
-    text: str = ""
-    code: str = ""
-    observation: str = ""
-    answer: str | None = None
     token_ids: tuple[int, ...] = ()
     logprob: float = 0.0
     num_tokens: int = 0
@@ -40,11 +38,20 @@ class Node:
     terminal: str = ""
     reward: float | None = None
     count: int = 1
-    trained: tuple[tuple[int, int], ...] = ()
     labels: dict[str, float] = field(default_factory=dict)
     children: list[int] = field(default_factory=list)
     is_expanded: bool = False
     pending: int = 0
+
+    @property
+    def text(self) -> str:
+        """The step's."""
+        return self.step.text
+
+    @property
+    def answer(self) -> str | None:
+        """The step's, where it is a final one."""
+        return self.step.answer
 
     @property
     def prior(self) -> float:
@@ -131,13 +138,17 @@ class SearchTree:
             number = self.nodes[number].parent
         return found[::-1]
 
-    def steps(self, number: int) -> list[Node]:
+    def way(self, number: int) -> list[Node]:
         """The nodes of `path`."""
         return [self.nodes[step] for step in self.path(number)]
 
+    def steps(self, number: int) -> list[Step]:
+        """The partial solution, in steps."""
+        return [node.step for node in self.way(number)]
+
     def text(self, number: int) -> str:
         """The partial solution."""
-        return "".join(node.text for node in self.steps(number))
+        return "".join(node.text for node in self.way(number))
 
     def ends(self) -> list[int]:
         """Nodes below which nothing may follow, or nothing has yet."""
@@ -214,9 +225,8 @@ class SearchTree:
 
 
 def _node_of(fields: Mapping[str, Any]) -> Node:
-    node = Node(**fields)
+    node = Node(**{**fields, "step": Step(**fields["step"])})
     node.token_ids = tuple(node.token_ids)
-    node.trained = tuple((start, end) for start, end in node.trained)
     return node
 
 

@@ -11,6 +11,7 @@ from understand_r1_zero.search import backup
 from understand_r1_zero.search.grow import Rules, beam_search, tree_search
 from understand_r1_zero.search.limits import Limits, Spent, answer_found, end_gate
 from understand_r1_zero.search.selection import puct, rest_ucb
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
 PUCT = partial(puct, c=1.25)
@@ -23,7 +24,7 @@ def table(samples, values, delays=None):
         name = tree.text(number)
         await asyncio.sleep((delays or {}).get(name, 0))
         return [
-            Node(text=text, answer="42" if text.isupper() else None, num_tokens=2, logprob=-1.0)
+            Node(Step(text, answer="42" if text.isupper() else None), num_tokens=2, logprob=-1.0)
             for text in samples.get(name, "")[:count]
         ]
 
@@ -132,7 +133,7 @@ def noisy(seed, num_parallel, delay_s=0.0):
         rng = random.Random(f"{seed} {tree.text(number)}")
         await asyncio.sleep(delay_s * random.random())
         return [
-            Node(text=rng.choice("abcdE"), num_tokens=1, logprob=-rng.random())
+            Node(Step(rng.choice("abcdE")), num_tokens=1, logprob=-rng.random())
             for _ in range(count)
         ]
 

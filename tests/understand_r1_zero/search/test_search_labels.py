@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from understand_r1_zero.search.answers import AGGREGATES, solution_score, vote
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_values import (
     StepLabel,
     first_error_binary,
@@ -22,7 +23,7 @@ from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 def chain(tree: SearchTree, parent: int, texts: str) -> list[int]:
     found = []
     for text in texts:
-        parent = tree.add(parent, Node(text=text))
+        parent = tree.add(parent, Node(Step(text)))
         found.append(parent)
     return found
 
@@ -109,8 +110,8 @@ def voting_tree():
         ("c", "2.0", (0.4, 0.6), 1),
         ("d", "3", (0.2, 0.2), 4),
     ):
-        step = tree.add(ROOT, Node(text=text, value=values[0]))
-        tree.add(step, Node(text=text, value=values[1], answer=answer, count=count))
+        step = tree.add(ROOT, Node(Step(text), value=values[0]))
+        tree.add(step, Node(Step(text, answer=answer), value=values[1], count=count))
     return tree, tree.finals()
 
 

@@ -39,7 +39,7 @@ def test_super_marios_record_is_read():
         "late",
     ]
     a, c = tree.nodes[1], tree.nodes[2]
-    assert (a.code, a.observation, a.visits, a.value_sum) == ("print(2+3)", "5", 2, 1.0)
+    assert (a.step.code, a.step.observation, a.visits, a.value_sum) == ("print(2+3)", "5", 2, 1.0)
     assert a.prior == pytest.approx(0.8)
     assert (c.answer, c.terminal, c.parent, c.depth) == ("5", "answer", 1, 2)
     assert tree.nodes[4].value is None

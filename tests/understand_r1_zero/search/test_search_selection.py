@@ -16,6 +16,7 @@ from understand_r1_zero.search.selection import (
     rest_ucb,
     uct,
 )
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
 
@@ -30,7 +31,7 @@ def drawn() -> SearchTree:
         tree.add(
             ROOT,
             Node(
-                text=f"{visits}",
+                Step(f"{visits}"),
                 visits=visits,
                 value_sum=value_sum,
                 value=value,
@@ -95,7 +96,7 @@ def test_the_way_down_passes_over_what_is_closed():
 def test_ties_are_broken_by_the_seed():
     tree = SearchTree({})
     for text in "abc":
-        tree.add(ROOT, Node(text=text))
+        tree.add(ROOT, Node(Step(text)))
     tree.expanded(ROOT)
     found = [descend(tree, lambda tree, n: 0.0, random.Random(seed)) for seed in range(30)]
     assert set(found) == {1, 2, 3}
@@ -113,7 +114,7 @@ def test_a_beam_prefers_value_then_age():
 
 def test_mean_backup():
     tree = drawn()
-    child = tree.add(1, Node(text="x"))
+    child = tree.add(1, Node(Step("x")))
     backup.mean(tree, child, 1.0)
     assert [(tree.nodes[n].visits, tree.nodes[n].value_sum) for n in (child, 1, 2)] == [
         (1, 1.0),
@@ -125,11 +126,11 @@ def test_mean_backup():
 
 def test_visit_weighted_backup():
     tree = SearchTree({})
-    a, b = (tree.add(ROOT, Node(text=text)) for text in "ab")
+    a, b = (tree.add(ROOT, Node(Step(text))) for text in "ab")
     backup.visit_weighted(tree, a, 0.6)
     backup.visit_weighted(tree, b, 0.2)
     assert tree.root.mean() == pytest.approx(0.4)
-    c = tree.add(a, Node(text="c"))
+    c = tree.add(a, Node(Step("c")))
     backup.visit_weighted(tree, c, 0.9)
     assert tree.nodes[a].visits == 2
     assert tree.nodes[a].mean() == pytest.approx(0.9)
@@ -139,9 +140,8 @@ def test_visit_weighted_backup():
 
 def test_only_ends_with_an_answer_are_backed_up_far():
     tree = SearchTree({})
-    a = tree.add(ROOT, Node(text="a"))
-    final, broken = (tree.add(a, Node(text=text)) for text in "fb")
-    tree.nodes[final].answer = "1"
+    a = tree.add(ROOT, Node(Step("a")))
+    final, broken = (tree.add(a, Node(Step(*step))) for step in (("f", None, None, "1"), ("b",)))
     tree.end(final, "answer")
     tree.end(broken, "no step")
     for number, value in ((a, 0.5), (broken, -1.0), (final, 1.0)):
@@ -152,12 +152,12 @@ def test_only_ends_with_an_answer_are_backed_up_far():
 
 def test_a_beam_over_a_tree_that_is_there_leaves_out_ways_without_an_answer():
     tree = SearchTree({})
-    a = tree.add(ROOT, Node(text="a", value=0.9))
-    b = tree.add(ROOT, Node(text="b", value=0.4))
-    c = tree.add(ROOT, Node(text="c", value=0.3))
-    tree.add(a, Node(text="aa", value=1.0))
-    final_b = tree.add(b, Node(text="bb", value=0.2, answer="1"))
-    final_c = tree.add(c, Node(text="cc", value=0.5, answer="2"))
+    a = tree.add(ROOT, Node(Step("a"), value=0.9))
+    b = tree.add(ROOT, Node(Step("b"), value=0.4))
+    c = tree.add(ROOT, Node(Step("c"), value=0.3))
+    tree.add(a, Node(Step("aa"), value=1.0))
+    final_b = tree.add(b, Node(Step("bb", answer="1"), value=0.2))
+    final_c = tree.add(c, Node(Step("cc", answer="2"), value=0.5))
     assert level_beams(tree, 1, own_value) == [final_b]
     assert level_beams(tree, 2, own_value) == [final_c, final_b]
     assert level_beams(SearchTree({}), 2, own_value) == []

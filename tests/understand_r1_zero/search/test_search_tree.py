@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree, reindexed
 
 
@@ -21,19 +22,21 @@ def grown(seed: int, size: int = 40) -> SearchTree:
         number = tree.add(
             parent,
             Node(
-                text=f"step {rng.randrange(30)}\n",
+                Step(
+                    f"step {rng.randrange(30)}\n",
+                    code=rng.choice([None, "print(1)"]),
+                    answer=rng.choice([None, None, None, None, "2"]),
+                ),
                 token_ids=tokens,
                 num_tokens=len(tokens),
                 logprob=-rng.random(),
                 value=rng.choice([None, rng.random()]),
                 visits=rng.randrange(3),
                 value_sum=rng.random(),
-                trained=((0, 3), (4, 6)),
                 labels={"he": 1.0},
             ),
         )
-        if rng.random() < 0.2 and not tree.nodes[number].children:
-            tree.nodes[number].answer = "2"
+        if tree.nodes[number].answer and not tree.nodes[number].children:
             tree.end(number, "answer")
         if rng.random() < 0.3:
             tree.expanded(parent)
@@ -68,8 +71,11 @@ def test_a_node_is_open_where_something_below_it_may_still_be_expanded(seed):
         ({}, "nodes"),
         ({"nodes": []}, "record"),
         ({"nodes": [], "record": {}}, "root"),
-        ({"nodes": [{"text": 1, "colour": 2}], "record": {}}, "colour"),
-        ({"nodes": [{}, {"parent": 1}], "record": {}}, "parent 1"),
+        ({"nodes": [{"step": {"text": "", "colour": 2}}], "record": {}}, "colour"),
+        (
+            {"nodes": [{"step": {"text": ""}}, {"step": {"text": ""}, "parent": 1}], "record": {}},
+            "parent 1",
+        ),
     ],
 )
 def test_what_is_no_tree_is_refused(record, word):
@@ -79,18 +85,18 @@ def test_what_is_no_tree_is_refused(record, word):
 
 def test_equal_siblings_are_one_node_that_counts():
     tree = SearchTree({})
-    first = tree.add(ROOT, Node(text="a = 1\n"))
-    assert tree.add(ROOT, Node(text="a = 1")) == first
-    other = tree.add(ROOT, Node(text="a = 2"))
-    assert tree.add(first, Node(text="a = 1\n")) not in (first, other)
+    first = tree.add(ROOT, Node(Step("a = 1\n")))
+    assert tree.add(ROOT, Node(Step("a = 1"))) == first
+    other = tree.add(ROOT, Node(Step("a = 2")))
+    assert tree.add(first, Node(Step("a = 1\n"))) not in (first, other)
     assert [tree.nodes[n].count for n in (first, other)] == [2, 1]
 
 
 def test_an_exhausted_subtree_closes_its_ancestors_and_no_others():
     tree = SearchTree({})
-    left, right = (tree.add(ROOT, Node(text=text)) for text in "lr")
+    left, right = (tree.add(ROOT, Node(Step(text))) for text in "lr")
     tree.expanded(ROOT)
-    ends = [tree.add(left, Node(text=text)) for text in "ab"]
+    ends = [tree.add(left, Node(Step(text))) for text in "ab"]
     tree.expanded(left)
     tree.end(ends[0], "answer")
     assert tree.is_open(left)
@@ -104,9 +110,9 @@ def test_an_exhausted_subtree_closes_its_ancestors_and_no_others():
 
 def test_names_paths_and_texts():
     tree = SearchTree({})
-    a = tree.add(ROOT, Node(text="a"))
-    b = tree.add(ROOT, Node(text="b"))
-    ba = tree.add(b, Node(text="c"))
+    a = tree.add(ROOT, Node(Step("a")))
+    b = tree.add(ROOT, Node(Step("b")))
+    ba = tree.add(b, Node(Step("c")))
     assert [tree.tag(n) for n in (ROOT, a, b, ba)] == ["0", "0.1", "0.2", "0.2.1"]
     assert tree.path(ba) == [b, ba]
     assert tree.text(ba) == "bc"
@@ -121,9 +127,9 @@ def test_a_prior_is_normalised_for_length():
 
 def test_a_part_of_a_tree_keeps_the_ways_to_its_nodes():
     tree = SearchTree({"id": 1})
-    a, b = (tree.add(ROOT, Node(text=text)) for text in "ab")
-    tree.add(a, Node(text="c"))
-    bd = tree.add(b, Node(text="d", visits=3))
+    a, b = (tree.add(ROOT, Node(Step(text))) for text in "ab")
+    tree.add(a, Node(Step("c")))
+    bd = tree.add(b, Node(Step("d"), visits=3))
     part = reindexed(tree, [bd])
     assert [node.text for node in part.nodes] == ["", "b", "d"]
     assert part.nodes[2].visits == 3

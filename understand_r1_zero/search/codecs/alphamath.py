@@ -39,12 +39,12 @@ from understand_r1_zero.search.codecs.answers import FINAL_ANSWER, fenced_code, 
 from understand_r1_zero.search.codecs.step import (
     Fault,
     Reason,
-    Step,
     cut,
     unusable,
     with_line_end,
     with_stop,
 )
+from understand_r1_zero.search.step import Step
 
 STEP, STEP_END = "<step>", "</step>"
 CODE, CODE_END = "<code>", "</code>"

@@ -3,7 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step
 
 NUM_SAMPLES_BEFORE_WARNING = 50
 NUM_REASONS_NAMED = 3

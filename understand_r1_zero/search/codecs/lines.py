@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from understand_r1_zero.search.codecs.step import (
     Fault,
     Reason,
-    Step,
     cut,
     with_line_end,
     with_stop,
 )
 from understand_r1_zero.search.codecs.template_prompt import TemplatePrompt
+from understand_r1_zero.search.step import Step
 
 
 @dataclass(frozen=True, slots=True)

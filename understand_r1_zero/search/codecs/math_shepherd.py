@@ -16,13 +16,13 @@ from understand_r1_zero.search.codecs.numbered import misnumbered
 from understand_r1_zero.search.codecs.step import (
     Fault,
     Reason,
-    Step,
     cut,
     unusable,
     with_line_end,
     with_stop,
 )
 from understand_r1_zero.search.codecs.template_prompt import TemplatePrompt
+from understand_r1_zero.search.step import Step
 
 TAG, GOOD, BAD = "ки", "+", "-"
 # A Russian word may end in the tag.

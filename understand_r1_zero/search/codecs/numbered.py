@@ -16,12 +16,12 @@ from understand_r1_zero.search.codecs.lines import steps_of
 from understand_r1_zero.search.codecs.step import (
     Fault,
     Reason,
-    Step,
     cut,
     with_line_end,
     with_stop,
 )
 from understand_r1_zero.search.codecs.template_prompt import TemplatePrompt
+from understand_r1_zero.search.step import Step
 
 MIN_CHARS = 2
 """Of a step without its label; ReST-MCTS* asks for two to four, depending on how it found the step."""

@@ -33,7 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from understand_r1_zero.grading.extraction import boxed, sentence
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step, cut, unusable, with_stop
+from understand_r1_zero.search.codecs.step import Fault, Reason, cut, unusable, with_stop
+from understand_r1_zero.search.step import Step
 
 STEP_END = "<end_of_step>"
 CODE, CODE_END = "<code>", "<end_of_code>"

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understand_r1_zero.search.codecs.lines import steps_of
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step, with_stop
+from understand_r1_zero.search.codecs.step import Fault, Reason, with_stop
 from understand_r1_zero.search.codecs.template_prompt import TemplatePrompt
+from understand_r1_zero.search.step import Step
 
 MIN_CHARS = 20
 """A shorter part is joined to the one before."""

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from understand_r1_zero.grading.extraction import Extraction
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step, unusable
+from understand_r1_zero.search.codecs.step import Fault, Reason, unusable
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.templates import Template
 
 

@@ -1,7 +1,8 @@
 import pytest
 
 from understand_r1_zero.search.codecs.alphamath import XmlCodec
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step, trainable_spans
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step, trainable_spans
 
 CODEC = XmlCodec()
 CODE_SAMPLE = "<step>\n<p>\nAdd them.\n</p>\n<code>\n```python\nprint(2 + 3)\n```\n</code>"

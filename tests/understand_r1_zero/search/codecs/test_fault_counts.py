@@ -1,6 +1,7 @@
 from understand_r1_zero.search.codecs.fault_counts import FaultCounts
 from understand_r1_zero.search.codecs.registry import load_codec
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step
 
 
 def test_a_codec_that_never_matches_is_told_of_once():

@@ -7,7 +7,8 @@ from understand_r1_zero.search.codecs.math_shepherd import (
     tagged,
 )
 from understand_r1_zero.search.codecs.registry import load_codec
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step
 
 CODEC = load_codec("math_shepherd")
 PROBLEM = "A shop sells 4 boxes of 6 eggs. 3 eggs are broken. How many are whole?"

@@ -1,7 +1,8 @@
 import pytest
 
 from understand_r1_zero.search.codecs.registry import load_codec
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.templates import TEMPLATES
 
 CODEC = load_codec("step_k")

@@ -1,7 +1,8 @@
 import pytest
 
 from understand_r1_zero.search.codecs.react import EXAMPLES, INSTRUCTIONS, NO_ACTION, ReactCodec
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step, trainable_spans
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step, trainable_spans
 
 CODEC = ReactCodec()
 CODE_SAMPLE = (

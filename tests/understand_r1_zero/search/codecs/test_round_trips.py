@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from understand_r1_zero.search.codecs.registry import CODECS, load_codec
-from understand_r1_zero.search.codecs.step import Fault, Step, trainable_spans
+from understand_r1_zero.search.codecs.step import Fault
+from understand_r1_zero.search.step import Step, trainable_spans
 
 ODD = [
     *(

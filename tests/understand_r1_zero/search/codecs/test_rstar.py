@@ -1,7 +1,8 @@
 import pytest
 
 from understand_r1_zero.search.codecs.rstar import RstarCodec
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step, trainable_spans
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step, trainable_spans
 
 CODEC = RstarCodec()
 FIRST = "<code>\n# Step 1: Count the eggs\neggs = 4 * 6\n<end_of_step>"

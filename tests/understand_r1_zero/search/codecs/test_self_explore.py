@@ -4,7 +4,8 @@ from hypothesis import strategies as st
 
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.codecs.self_explore import split_math
-from understand_r1_zero.search.codecs.step import Fault, Reason, Step
+from understand_r1_zero.search.codecs.step import Fault, Reason
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.templates import TEMPLATES
 
 CODEC = load_codec("self_explore")

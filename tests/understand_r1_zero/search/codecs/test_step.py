@@ -2,13 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understand_r1_zero.search.codecs.step import (
-    Step,
-    cut,
-    trainable_spans,
-    with_line_end,
-    with_stop,
-)
+from understand_r1_zero.search.codecs.step import cut, with_line_end, with_stop
+from understand_r1_zero.search.step import Step, trainable_spans
 
 
 @pytest.mark.parametrize(
