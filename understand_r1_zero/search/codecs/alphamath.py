@@ -119,7 +119,7 @@ def _code_step(text: str, prose: str, section: str) -> Step | Fault:
         return Fault(Reason.BOTH, FINAL_ANSWER)
     if code is None:
         return Fault(Reason.NO_FENCE, section.strip()[-20:])
-    if not code.strip():
+    if not code:
         return Fault(Reason.EMPTY_CODE)
     return Step(text if end_mark else with_line_end(text) + CODE_END, code=code)
 

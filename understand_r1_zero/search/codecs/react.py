@@ -187,7 +187,7 @@ def _acting_step(text: str, action: re.Match[str]) -> Step | Fault:
     code = _code(section)
     if code is None:
         return Fault(Reason.NO_FENCE, section[-20:])
-    return Step(text, code=code) if code.strip() else Fault(Reason.EMPTY_CODE)
+    return Step(text, code=code) if code else Fault(Reason.EMPTY_CODE)
 
 
 def _code(section: str) -> str | None:

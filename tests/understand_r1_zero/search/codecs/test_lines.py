@@ -60,6 +60,13 @@ def test_a_thought_names_no_answer_and_may_end_lines_before_it():
     assert final == Step("<answer> 5 </answer>\n", answer="5")
 
 
+def test_an_answer_tag_may_fill_lines():
+    steps = [R1.parse("5 </think>\n")]
+    for line in ("<answer>\n", "5\n", "</answer>"):
+        steps.append(R1.parse(line, steps))
+    assert [step.answer for step in steps] == [None, None, None, "5"]
+
+
 def test_an_earlier_answer_of_a_given_prefix_is_not_the_new_one():
     prefix = LINES.split("The answer is 4.\nNo, that is wrong.\n")
     assert LINES.parse("2 + 3 = 5\n", prefix).answer is None

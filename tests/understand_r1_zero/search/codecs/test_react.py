@@ -62,6 +62,11 @@ def test_the_end_mark_that_the_policy_left_out_is_added():
     assert parse(FINAL_SAMPLE.removesuffix("\n<Solution complete>")).text == f"{FINAL_SAMPLE}\n\n"
 
 
+def test_white_space_sampled_past_the_stop_string_is_no_output():
+    step = CODEC.observe(parse(f"{CODE_SAMPLE} ", stop_reason="Observation:"), "5")
+    assert step.text == f"{CODE_SAMPLE} 5\n\n"
+
+
 def test_code_needs_no_fence():
     assert parse(acting(" print(1)")).code == "print(1)"
 

@@ -31,6 +31,13 @@ SPLITS = [
         "The third line is as long as the second one.\n\nThe last line.",
     ],
     ["short\nand short\n", "and another one of more than twenty characters, and so it is."],
+    [
+        "The first line is as long as the second one, which makes the two of them equal.\n",
+        "It is a short line.--\nThe other line is as long as the first one, so that the two are thus equal now.\n",
+        "The third line is longer than these two, so that the mean of all the lengths is great enough"
+        " for the one in between to be called short by this rule, which takes three tenths of it.\n",
+        "The last line is here because there must be more than three of them at the end.\n",
+    ],
     ["It is 5. ", "The answer is $5$"],
     [
         "First note that the sum of all of them is even.\nIt is 6. ",
