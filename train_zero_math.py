@@ -91,9 +91,9 @@ def train(args: Args, run: RunDirectory) -> int:
     size = model_size(args.model.pretrain)
     stored = load_stored(args)
     problems = load_run_problems(args)
-    learned = problems if stored is None else stored
-    planned = plan(args, len(os.sched_getaffinity(0)), len(learned.training))
-    digest = learned.digest()
+    num_items = len(problems.training if stored is None else stored.units)
+    planned = plan(args, len(os.sched_getaffinity(0)), num_items)
+    digest = problems.digest() if stored is None else stored.digest()
     progress = Progress(problems=digest)
     if args.run.resume:
         progress = Progress.resume(Path(args.run.resume), digest)
@@ -135,9 +135,7 @@ def train(args: Args, run: RunDirectory) -> int:
             if stored is None:
                 collector = Collector(args, fleet.groups, problems.training, position)
                 return Sampled(collector, examples_of_groups(args))
-            return Stored(
-                stored.training, args.sampling.rollout_batch_size, args.run.seed, position
-            )
+            return Stored(stored.units, args.sampling.rollout_batch_size, args.run.seed, position)
 
         held_out = stored.held_out if stored else ()
         parts = Parts(problems, fleet, learners, publisher, recorder, schedule, source_at, held_out)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench.algorithm_kinds import ACCURACY, KINDS, Run
+from bench.algorithm_kinds import CORRECT, KINDS, Run
 from understand_r1_zero.charts import DPI, draw_lines, finish, line_of
 
 _PANEL_IN = (6.8, 3.2)
@@ -14,7 +14,7 @@ _COLUMNS = 2
 def draw_curves(runs: Mapping[str, Run], path: Path) -> None:
     """Draw what each variant has learned over steps; a kind without a run is left out.
 
-    Panels of accuracy have the same heights, so that lines can be compared across them.
+    Panels of correct samples have the same heights, so that lines can be compared across them.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def draw_curves(runs: Mapping[str, Run], path: Path) -> None:
             line_of(runs[name].rows, kind.curve, name) for name in kind.variants if name in runs
         ]
         labels = draw_lines(axes, lines, "{:.2f}".format)
-        if kind.curve == ACCURACY:
+        if kind.curve == CORRECT:
             axes.set_ylim(0, 1.02)
         finish(axes, kind.title, f"{kind.subtitle}, over steps", labels)
     figure.savefig(path, dpi=DPI)

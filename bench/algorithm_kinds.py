@@ -15,6 +15,9 @@ HOMEWORK, MARKED, RANDOM = DATA / "homework.jsonl", DATA / "marked.jsonl", DATA 
 SEED = 7
 
 ACCURACY, SFT_LOSS, AUC = "eval/average/accuracy", "eval/sft_loss", "eval/value_auc"
+CORRECT = "actor/correct"
+"""What curves of sampled variants show: greedy accuracy jumps as soon as the likeliest habit is the right
+one, while this rises with every step."""
 MARGIN = 0.15
 """How far held-out accuracy must rise over the start."""
 LOSS_RATIO = 1.05
@@ -133,8 +136,8 @@ DECAYING = ("--lr_scheduler", "linear", "--lr_warmup_ratio", "0.05")
 
 
 def _sampled(title: str, variants: Mapping[str, Flags]) -> Kind:
-    subtitle = "greedy accuracy on the demo's benchmarks"
-    return Kind(title, subtitle, ACCURACY, variants, SAMPLED, read_accuracy)
+    subtitle = "share of training samples that are correct"
+    return Kind(title, subtitle, CORRECT, variants, SAMPLED, read_accuracy)
 
 
 KINDS = (

@@ -4,6 +4,7 @@ import hashlib
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,7 @@ from understand_r1_zero.rejection import kept_examples
 from understand_r1_zero.supervised import load_examples
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group
-from understand_r1_zero.value_examples import load_value_examples
+from understand_r1_zero.value_examples import ValueExample, load_value_examples
 
 
 @dataclass(frozen=True)
@@ -67,27 +68,30 @@ class Sampled:
 
 
 class Stored:
-    """Examples of a file, in an order that follows from the seed; `position` goes on after a resume."""
+    """Examples of a file, in an order that follows from the seed; `position` goes on after a resume.
+
+    `units` are drawn as they are: examples that a loss compares stay together.
+    """
 
     def __init__(
-        self, examples: Sequence[Any], num_a_step: int, seed: int, position: Position
+        self, units: Sequence[Sequence[Any]], num_a_step: int, seed: int, position: Position
     ) -> None:
-        self._examples = examples
+        self._units = units
         self._num_a_step = num_a_step
-        self._order = PromptOrder(len(examples), seed)
+        self._order = PromptOrder(len(units), seed)
         self._position = position
 
     def next(self, version: int) -> Feed:
-        """The next examples of the epoch, and of the next one where it ends."""
+        """The examples of the epoch's next units, and of the next epoch's where it ends."""
         start = self._position.next
         rows = self._order.batch(start, self._num_a_step)
         self._position.next += self._num_a_step
         metrics = {
             "misc/prompt_consumed": float(self._position.next),
             "misc/prompt_epoch": float(self._order.epoch(self._position.next)),
-            "misc/prompt_dataset_len": float(len(self._examples)),
+            "misc/prompt_dataset_len": float(len(self._units)),
         }
-        return Feed([self._examples[row] for row in rows], (), metrics)
+        return Feed([example for row in rows for example in self._units[row]], (), metrics)
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,14 @@ class Examples:
     training: list[Any]
     held_out: list[Any]
     num_long: int = 0
+
+    @property
+    def units(self) -> list[list[Any]]:
+        """What `Stored` draws: the examples of one row of the file for a value model, else each alone."""
+        if not isinstance(self.training[0], ValueExample):
+            return [[example] for example in self.training]
+        by_group = groupby(self.training, key=lambda example: example.group)
+        return [list(examples) for _, examples in by_group]
 
     def lines(self) -> Iterator[str]:
         """What was read, for the console."""

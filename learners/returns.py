@@ -140,6 +140,9 @@ def token_advantages(
         rewards: of these responses.
         k1: (T,) `old - ref` in nats; None without a KL in the reward.
         recipe: the flags.
+
+    Source: those of the estimators (`advantages.py`); the KL in the reward: Ziegler et al. 2019,
+    arXiv:1909.08593, eq. 2, of whole responses as `kl_penalties` says.
     """
     critic = recipe.critic_type
     estimate, outcomes, steps = ADVANTAGES[critic], rewards.outcomes, rewards.step_responses

@@ -76,6 +76,16 @@ def test_sampled_groups_teach(start_run, algo):
     assert all((run.path / "checkpoints/step_3" / name).exists() for name in MODEL_FILES)
 
 
+def test_a_critic_warms_up_before_the_policy_moves_and_is_saved_beside_it(start_run):
+    run = finish(start_run, *"--critic_type ppo --critic_warmup_steps 1 --max_steps 3".split())
+    rows = run.rows()[1:]
+    assert ["train/policy_grad_norm" in row for row in rows] == [False, True, True]
+    assert all(row["train/critic_grad_norm"] > 0 for row in rows)
+    assert rows[-1]["train/value_mean"] > 0
+    critic = run.path / "checkpoints/step_3/critic"
+    assert all((critic / name).exists() for name in MODEL_FILES)
+
+
 def test_supervised_data_lowers_the_held_out_loss_too_and_the_policy_is_evaluated(
     start_run, tmp_path
 ):

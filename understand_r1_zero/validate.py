@@ -219,10 +219,16 @@ def _batches(args: Args) -> Iterator[str]:
 
 def _sampling(args: Args) -> Iterator[str]:
     sampling, evaluation = args.sampling, args.evaluation
-    if sampling.num_samples < 2 and args.algorithm.critic_type in _NEED_A_GROUP:
+    needs_group = args.algorithm.algo == "ppo" and args.algorithm.critic_type in _NEED_A_GROUP
+    if sampling.num_samples < 2 and needs_group:
         yield (
             f"--num_samples must be at least 2 for --critic_type {args.algorithm.critic_type}, got "
             f"{sampling.num_samples}: the advantage of a response alone in its group is always 0"
+        )
+    if sampling.num_samples < 2 and args.algorithm.algo == "dpo" and not args.learns_from_file:
+        yield (
+            f"--num_samples must be at least 2 for --algo dpo, got {sampling.num_samples}: a pair is of "
+            "one group; raise it, or give --preference_data"
         )
     if not sampling.temperature > 0:
         yield (

@@ -41,6 +41,7 @@ def engine():
     engine = Engine.__new__(Engine)
     engine._llm = Llm()
     engine._versions = VersionLog()
+    engine._adapters = None
     engine._gate = Gate(engine._llm)
     engine.transfer = WeightTransfer(engine._llm, TransferApi(dict, dict, is_packed_at_init=True))
     return engine

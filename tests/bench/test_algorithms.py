@@ -10,7 +10,7 @@ import pytest
 
 from bench.algorithm_curves import draw_curves
 from bench.algorithm_data import write_homework, write_marked_steps, wrong_lines
-from bench.algorithm_kinds import ACCURACY, KINDS, Reading, Run, read_accuracy
+from bench.algorithm_kinds import ACCURACY, CORRECT, KINDS, Reading, Run, read_accuracy
 from bench.algorithms import KIND_OF, Outcome, table_lines
 from examples.tiny.build import STEM, Sum, benchmark_problems
 from understand_r1_zero.cli import parse
@@ -21,7 +21,7 @@ def rows_of(path):
 
 
 def run_with(accuracies, elapsed_s=90.0):
-    rows = [{"step": step, ACCURACY: value} for step, value in enumerate(accuracies)]
+    rows = [{"step": step, ACCURACY: v, CORRECT: v} for step, v in enumerate(accuracies)]
     return Run(Path("run"), rows, elapsed_s)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from learners.rank import LearnerRank
 from tests.learners.lab import Experiment, Lab, main, updates
-from tests.learners.rank_process import make_trajectories
+from tests.learners.rank_process import DEFAULTS, make_trajectories
 from understand_r1_zero.types import Trajectory
 
 FLAGS: dict[str, dict[str, Any]] = {
@@ -116,13 +116,4 @@ ANY_RANKS: tuple[Experiment, ...] = (stages, resume)
 ONE_RANK: tuple[Experiment, ...] = (first_update, splits, warm_up)
 
 if __name__ == "__main__":
-    main(
-        ANY_RANKS,
-        ONE_RANK,
-        critic_type="ppo",
-        cliprange_value=0.1,
-        learning_rate=1e-2,
-        train_batch_size=24,
-        generate_max_length=12,
-        temperature=0.8,
-    )
+    main(ANY_RANKS, ONE_RANK, critic_type="ppo", cliprange_value=0.1, **DEFAULTS)

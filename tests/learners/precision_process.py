@@ -6,17 +6,13 @@ the answer to that question is another here, and all that runs is DeepSpeed's ow
 
 import math
 import os
-import pickle
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from learners import engine
-from tests.learners.rank_process import Lab, make_trajectories, updates
+from tests.learners.lab import Experiment, Lab, main, updates
+from tests.learners.rank_process import DEFAULTS, make_trajectories
 
 STEPS = 6
 HIGH_POWER = 21
@@ -139,20 +135,11 @@ def offload(lab: Lab) -> dict[Any, Any]:
     return found
 
 
-ONE_RANK: tuple[Callable[[Lab], Any], ...] = (hopeless, window, adapters)
-ANY_RANKS: tuple[Callable[[Lab], Any], ...] = (precisions, overflow, offload)
-
-
-def main(rank: int, world_size: int, directory: Path) -> None:
-    """Run the experiments of this rank."""
-    torch.set_num_threads(1)
-    np.seterr(over="ignore")
-    allow_float16()
-    lab = Lab(rank, world_size, directory)
-    chosen = ANY_RANKS + (ONE_RANK if world_size == 1 else ())
-    found = {experiment.__name__: experiment(lab) for experiment in chosen}
-    (directory / f"found_{world_size}_{rank}.pkl").write_bytes(pickle.dumps(found))
+ONE_RANK: tuple[Experiment, ...] = (hopeless, window, adapters)
+ANY_RANKS: tuple[Experiment, ...] = (precisions, overflow, offload)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    np.seterr(over="ignore")
+    allow_float16()
+    main(ANY_RANKS, ONE_RANK, **DEFAULTS)

@@ -18,6 +18,12 @@ from understand_r1_zero.args import Args
 from understand_r1_zero.types import Trajectory
 
 VOCABULARY = 64
+DEFAULTS: dict[str, Any] = {
+    "learning_rate": 1e-2,
+    "train_batch_size": 24,
+    "generate_max_length": 12,
+    "temperature": 0.8,
+}
 OBJECTIVES_RATE = 3e-3
 WITHOUT_SIGNAL = 2
 """The group whose rewards are equal."""
@@ -391,11 +397,4 @@ ANY_RANKS: tuple[Experiment, ...] = (
 
 
 if __name__ == "__main__":
-    main(
-        ANY_RANKS,
-        ONE_RANK,
-        learning_rate=1e-2,
-        train_batch_size=24,
-        generate_max_length=12,
-        temperature=0.8,
-    )
+    main(ANY_RANKS, ONE_RANK, **DEFAULTS)

@@ -11,7 +11,7 @@ from tests.learners.conftest import run_ranks
 from tests.learners.precision_process import HIGH_POWER, STEPS
 from understand_r1_zero.weights import to_tensor
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("precision_process")]
 
 PROGRAM = Path(__file__).with_name("precision_process.py")
 

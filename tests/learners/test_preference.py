@@ -113,16 +113,17 @@ def forward(model: Any, micro_batch: Any) -> torch.Tensor:
 
 
 def two_passes(
-    model: Any, reference: Any, pairs: list, args: PreferenceArgs, limits: Limits
+    model: Any, reference: Any, chosen: list[int], args: PreferenceArgs, limits: Limits
 ) -> float:
-    """As `Preference` on one rank: gradients are left in the model, the loss is returned."""
+    """A step of `Preference` on the chosen pairs: its loss; the gradients are left in the model."""
+    pairs = make_pairs()
     pair_batch = PairBatch.of(pairs, args.label_smoothing)
     references = pair_batch.sequence_logprobs(score(reference, pair_batch, limits))
     judgement = judge(
         pair_batch,
         pair_batch.sequence_logprobs(score(model, pair_batch, limits)),
         references[pair_batch.responses],
-        np.arange(len(pairs)),
+        np.array(chosen),
         args,
     )
     trained = np.flatnonzero(judgement.slopes)
@@ -145,14 +146,21 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("limits", LIMITS.values(), ids=LIMITS)
+@pytest.mark.parametrize(
+    ("chosen", "limits"),
+    [
+        *(([0, 1, 2, 3, 4], limits) for limits in LIMITS.values()),
+        ([4, 1, 2], LIMITS["shared prompts"]),
+    ],
+    ids=[*LIMITS, "some pairs in another order"],
+)
 @pytest.mark.parametrize("name", get_args(PreferenceLoss))
-def test_two_passes_are_the_gradient_of_the_whole_loss(name, limits):
+def test_two_passes_are_the_gradient_of_the_whole_loss(name, chosen, limits):
     args = PreferenceArgs(preference_loss=name, label_smoothing=SMOOTHING, sft_weight=0.1)
     pairs, reference = make_pairs(), make_qwen2(seed=1).double()
     model, whole = (make_qwen2(seed=2).double() for _ in range(2))
-    loss = two_passes(model, reference, pairs, args, limits)
-    expected = plain_step(whole, reference, pairs, args)
+    loss = two_passes(model, reference, chosen, args, limits)
+    expected = plain_step(whole, reference, [pairs[i] for i in chosen], args)
     expected.backward()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     found, wanted = gradients(model), gradients(whole)

@@ -130,9 +130,6 @@ DIFFERENT = {
         f"{GSPO_FLAGS} --tis_c 1.2", GSPO | tis("token_truncate"), corrects_sampler=True
     ),
     "KL of unknown": PolicyCase("--beta 0.04", DR_GRPO | K3),
-    "dual clip below the clip": PolicyCase(
-        "--cliprange 0.3 --dual_clip 1.1", DR_GRPO | {"epsilon": 0.3, "delta": 1.1}
-    ),
     "RLOO": PolicyCase(
         "--critic_type rloo --kl_penalty_coef 0.05",
         {"beta": 0.05, "num_iterations": 1},

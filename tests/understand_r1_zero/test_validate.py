@@ -183,6 +183,7 @@ Refusal = Callable[..., str]
             "--algo sft --sft_data sums.jsonl --filter_zero_variance",
             ["--filter_zero_variance True changes nothing", "--algo ppo or dpo or rft"],
         ),
+        ("--algo dpo --num_samples 1", ["--num_samples must be at least 2 for --algo dpo, got 1"]),
         ("--dual_clip 1.25 --cliprange_high 0.28", ["--dual_clip must be above 1 + ", "1.28"]),
         ("--lr_scheduler warmup", ["--lr_scheduler must be one of constant", "got warmup"]),
     ],
