@@ -1,0 +1,477 @@
+"""Code that tries to break out, to break others, or not to end; under each mechanism that works here."""
+
+import os
+import threading
+import time
+
+import psutil
+import pytest
+
+from understand_r1_zero.interpreter import forked
+from understand_r1_zero.interpreter.interpreter import SAFE_MECHANISMS, Interpreter
+from understand_r1_zero.interpreter.limits import Limits
+from understand_r1_zero.interpreter.sandbox import SandboxError
+
+LIMITS = Limits(cpu_s=1.0, wall_s=3.0, memory_bytes=256 * 2**20)
+
+
+@pytest.fixture(scope="module", params=SAFE_MECHANISMS)
+def interpreter(request):
+    try:
+        interpreter = Interpreter(LIMITS, mechanisms=(request.param,))
+    except SandboxError as error:
+        pytest.skip(str(error))
+    with interpreter:
+        yield interpreter
+
+
+@pytest.fixture(autouse=True)
+def the_next_run_works(request, interpreter):
+    yield
+    state = interpreter.start()
+    run = interpreter.run(state, "import sympy\nprint(len('abc'))\nsympy.sqrt(8)")
+    assert (run.output, run.error) == ("3\n2*sqrt(2)\n", "")
+
+
+def attack(interpreter, code):
+    return interpreter.run(interpreter.start(), code)
+
+
+def inside(interpreter):
+    """The processes of the sandbox that come from its zygote."""
+    zygote = interpreter._sandbox.zygote_pid
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if os.getpgid(process.pid) == zygote and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except (ProcessLookupError, psutil.NoSuchProcess):
+            continue
+    return found
+
+
+def refused(interpreter, code, *errors):
+    """Each statement raises one of the errors, and none of them gets through."""
+    names = ", ".join(errors)
+    lines = ["import ctypes, fcntl, os, signal, socket, struct, subprocess, sys, threading"]
+    for statement in code.strip().splitlines():
+        lines += ["try:", f"    {statement}", f"except ({names}) as error:", "    pass", "else:"]
+        lines += [f"    print({statement!r}, 'went through')"]
+    run = attack(interpreter, "\n".join([*lines, "print('all tried')"]))
+    assert (run.output, run.error) == ("all tried\n", "")
+
+
+def test_nobody_can_fork(interpreter):
+    refused(
+        interpreter,
+        """
+os.fork()
+os.forkpty()
+subprocess.run(["/bin/true"])
+os.posix_spawn("/bin/true", ["true"], {})
+os.execv("/bin/true", ["true"])
+os.waitstatus_to_exitcode(os.system("true")) and os.fork()
+""",
+        "OSError",
+    )
+
+
+def test_a_fork_bomb_makes_no_process(interpreter):
+    bomb = "import os\nwhile True:\n    try:\n        os.fork()\n    except OSError:\n        pass"
+    before = len(inside(interpreter))
+    most = []
+    done = threading.Event()
+
+    def count():
+        while not done.wait(0.1):
+            most.append(len(inside(interpreter)))
+
+    counter = threading.Thread(target=count)
+    counter.start()
+    run = attack(interpreter, bomb)
+    done.set()
+    counter.join()
+    assert run.error == "timeout"
+    assert 1 <= max(most) <= before + 1
+
+
+def test_a_daemonised_grandchild_is_not_born(interpreter):
+    daemon = """
+import os, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        time.sleep(1000)
+"""
+    before = set(inside(interpreter))
+    run = attack(interpreter, daemon)
+    assert run.error == "exception"
+    assert "PermissionError" in run.output
+    assert set(inside(interpreter)) - before == {run.state.node.process.pid}
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "x = bytearray(10**12)",
+        "x = []\nwhile True:\n    x.append(bytearray(10**6))",
+        "import numpy\nx = numpy.ones((10**5, 10**5))",
+        "x = 'a' * 10**7\nwhile True:\n    x += x",
+        "import mmap\nx = mmap.mmap(-1, 2**30)",
+    ],
+)
+def test_memory_is_bounded(interpreter, bomb):
+    run = attack(interpreter, bomb)
+    assert run.error in ("memory", "exception")
+    assert "MemoryError" in run.output or "Cannot allocate memory" in run.output
+
+
+def test_two_memory_bombs_at_once_leave_the_zygote_alive(interpreter):
+    bomb = "x = []\nwhile True:\n    x.append(bytearray(10**6))"
+    errors = []
+    threads = [
+        threading.Thread(target=lambda: errors.append(attack(interpreter, bomb).error))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == ["memory", "memory"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "while True: pass",
+        "10**10**8",
+        "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+        "import signal\nsignal.signal(signal.SIGXCPU, signal.SIG_IGN)\nwhile True: pass",
+        "import re\nre.match('(a+)+b', 'a' * 60)",
+        "import time\ntime.sleep(1000)",
+        "import sympy\nsympy.factorint(2**1277 - 1)",
+        "sum(range(10**12))",
+    ],
+)
+def test_deadlines_hold(interpreter, code):
+    started = time.monotonic()
+    run = attack(interpreter, code)
+    assert run.error == "timeout"
+    assert run.output.startswith("TimeoutError")
+    assert time.monotonic() - started < LIMITS.wall_s + 2
+
+
+def test_a_huge_value_is_not_printed(interpreter):
+    run = attack(interpreter, "[[0] * 10**4] * 10**4")
+    assert run.error in ("memory", "timeout", "output")
+    run = attack(interpreter, "[1] * 10**6")
+    assert run.error == "output"
+    assert len(run.output) < 1100
+    assert attack(interpreter, "10**5000").output.startswith("ValueError")
+
+
+def test_a_flood_is_stopped(interpreter):
+    assert attack(interpreter, "while True: print('spam')").error == "output"
+    stubborn = """
+while True:
+    try:
+        print('spam' * 1000)
+    except BaseException:
+        pass
+"""
+    assert attack(interpreter, stubborn).error == "timeout"
+    low = "import os\nfor i in range(10**4): os.write(1, b'x' * 1000); os.write(2, b'y' * 1000)"
+    assert attack(interpreter, low).output == ""
+
+
+def test_no_file_of_the_owner_can_be_read(interpreter, tmp_path):
+    secret = tmp_path / "metrics.jsonl"
+    secret.write_text("secret")
+    refused(
+        interpreter,
+        f"""
+open("/etc/passwd").read()
+open({str(secret)!r}).read()
+os.listdir({str(tmp_path)!r})
+os.listdir("/home")
+open({__file__!r}).read()
+open(os.path.join({os.getcwd()!r}, "pyproject.toml")).read()
+open({forked.__file__!r}.replace("interpreter/forked", "types")).read()
+os.listdir("/dev/shm")
+""",
+        "OSError",
+    )
+    run = attack(interpreter, "import os\nsorted(os.environ)")
+    assert "HOME" not in run.output
+    assert "OMP_NUM_THREADS" in run.output
+
+
+def test_nothing_outside_can_be_written(interpreter, tmp_path):
+    mine = tmp_path / "mine"
+    mine.write_text("mine")
+    before = mine.stat()
+    refused(
+        interpreter,
+        f"""
+open({str(mine)!r}, "w")
+open({str(mine)!r}, "a")
+os.truncate({str(mine)!r}, 0)
+os.remove({str(mine)!r})
+os.rename({str(mine)!r}, "here")
+os.link({str(mine)!r}, "here")
+os.chmod({str(mine)!r}, 0o777)
+os.utime({str(mine)!r}, (0, 0))
+os.chown({str(mine)!r}, 0, 0)
+os.setxattr({str(mine)!r}, "user.a", b"b")
+os.mkdir({str(tmp_path / "made")!r})
+open("/made", "w")
+open("/dev/shm/made", "w")
+open("/tmp/made", "w")
+open(os.__file__, "a")
+open(os.path.join(os.path.dirname(os.__file__), "made.py"), "w")
+os.mknod("device", 0o600 | 0x6000, 0x800)
+os.symlink({str(mine)!r}, "link") or open("link", "w")
+""",
+        "OSError",
+    )
+    assert mine.read_text() == "mine"
+    assert (mine.stat().st_mode, mine.stat().st_mtime) == (before.st_mode, before.st_mtime)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_there_is_no_network(interpreter):
+    with socket_listening() as (port, path):
+        refused(
+            interpreter,
+            f"""
+socket.create_connection(("127.0.0.1", {port}), 1)
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+socket.socket(socket.AF_INET6)
+socket.socket(socket.AF_UNIX).connect({path!r})
+socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)
+socket.socketpair()
+socket.getaddrinfo("localhost", 80)
+""",
+            "OSError",
+        )
+
+
+class socket_listening:
+    """A port on loopback and an abstract unix address that accept connections."""
+
+    def __enter__(self):
+        import socket
+
+        self.inet = socket.create_server(("127.0.0.1", 0))
+        self.unix = socket.socket(socket.AF_UNIX)
+        path = f"\0interpreter-test-{os.getpid()}"
+        self.unix.bind(path)
+        self.unix.listen()
+        return self.inet.getsockname()[1], path
+
+    def __exit__(self, *_):
+        for listener in (self.inet, self.unix):
+            listener.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                listener.accept()
+            listener.close()
+
+
+def test_nobody_is_traced_signalled_or_changed(interpreter):
+    owner = os.getpid()
+    sibling = attack(interpreter, "x = 1")
+    other = sibling.state.node.process.pid
+    targets = [owner, other, interpreter._sandbox.guard.pid, interpreter._sandbox.zygote_pid]
+    statements = []
+    for pid in [*targets, 1, 2, 3, -1, 0, "os.getppid()"]:
+        statements += [f"os.kill({pid}, 9)", f"os.kill({pid}, 0)"]
+    for pid in [*targets, 1, "os.getppid()"]:
+        statements += [
+            f"os.killpg({pid}, 9)",
+            f"os.setpriority(os.PRIO_PROCESS, {pid}, 19)",
+            f"os.sched_setaffinity({pid}, [0])",
+            f"os.pidfd_open({pid})",
+            f"__import__('resource').prlimit({pid}, 7, (1, 1))",
+            f"fcntl.fcntl(0, 8, {pid})",
+        ]
+    statements += ["os.setsid()", "os.setpgid(0, 0)", "os.nice(-5)", "os.setuid(0)"]
+    statements += ["os.chroot('.')", "fcntl.fcntl(0, 10, 9)"]
+    refused(interpreter, "\n".join(statements), "OSError")
+
+    calls = {"ptrace": 101, "process_vm_readv": 310, "unshare": 272, "mount": 165, "setns": 308}
+    calls |= {"bpf": 321, "keyctl": 250, "io_uring_setup": 425, "memfd_create": 319, "prctl": 157}
+    calls |= {"shmget": 29, "clone3": 435, "userfaultfd": 323, "perf_event_open": 298, "kexec": 246}
+    code = "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n"
+    for number in calls.values():
+        code += f"assert libc.syscall({number}, 16, {owner}, 0, 0, 0) == -1, {number}\n"
+        code += f"assert ctypes.get_errno() in (1, 38), ({number}, ctypes.get_errno())\n"
+    if os.uname().machine == "x86_64":
+        run = attack(interpreter, code)
+        assert (run.output, run.error) == ("", "")
+    assert interpreter.run(sibling.state, "x + 1").output == "2\n"
+    assert interpreter.num_replays == 0
+
+
+def test_other_processes_are_not_in_sight(interpreter):
+    refused(
+        interpreter,
+        f"""
+os.listdir("/proc")
+open("/proc/{os.getpid()}/environ", "rb").read()
+open("/proc/{os.getpid()}/mem", "r+b")
+open("/proc/self/mem", "r+b")
+open("/proc/1/environ").read()
+""",
+        "OSError",
+    )
+
+
+def test_a_process_may_end_itself(interpreter):
+    assert attack(interpreter, "import os\nos._exit(0)").error == "killed"
+    assert attack(interpreter, "import ctypes\nctypes.string_at(0)").error == "killed"
+    assert attack(interpreter, "import os\nos.abort()").error == "killed"
+    assert attack(interpreter, "import sys\nprint(1)\nsys.exit()").error == ""
+    assert attack(interpreter, "exit(3)").output == "SystemExit: 3"
+
+
+def test_threads_do_not_start(interpreter):
+    code = """
+import threading, time
+threading.Thread(target=lambda: time.sleep(1000)).start()
+"""
+    run = attack(interpreter, code)
+    assert (run.output, run.error) == ("RuntimeError: can't start new thread", "exception")
+    run = attack(interpreter, "import _thread\n_thread.start_new_thread(print, ())")
+    assert run.error == "exception"
+
+
+def test_files_end_with_their_run(interpreter):
+    code = """
+import os, tempfile
+open("left", "w").write("behind")
+tempfile.NamedTemporaryFile(delete=False)
+os.mkdir("locked", 0)
+os.makedirs("/".join("d" * 100))
+os.umask(0o777)
+os.mkdir("also-locked")
+len(os.listdir("."))
+"""
+    before = attack(interpreter, "import os\nos.getcwd()").output.strip()
+    run = attack(interpreter, code)
+    assert (run.output, run.error) == ("5\n", "")
+    next_run = interpreter.run(
+        run.state, f"import os\nprint(os.listdir('.'), {before!r} == os.getcwd())"
+    )
+    assert next_run.output == "[] False\n"
+    refused(interpreter, "os.listdir('..')", "OSError")
+    if scratch := interpreter._sandbox.host_scratch:
+        deadline = time.monotonic() + 5
+        while os.listdir(scratch) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert os.listdir(scratch) == []
+
+
+def test_the_size_of_files_is_bounded(interpreter):
+    code = "with open('big', 'wb') as file:\n    for _ in range(100): file.write(bytes(2**20))"
+    run = attack(interpreter, code)
+    assert run.error == "exception"
+    assert "OSError" in run.output
+    many = "files = [open(f'f{i}', 'w') for i in range(1000)]"
+    assert "Too many open files" in attack(interpreter, many).output
+
+
+def test_inherited_descriptors_lead_nowhere(interpreter):
+    listed = """
+import os
+found = []
+for fd in range(64):
+    try:
+        os.fstat(fd)
+    except OSError:
+        continue
+    found.append(fd)
+found
+"""
+    assert attack(interpreter, listed).output == "[0, 1, 2, 3]\n"
+    assert attack(interpreter, "import os\nos.closerange(0, 64)").error == "killed"
+    assert attack(interpreter, "import os\nos.write(3, b'rubbish')").error == "killed"
+    assert attack(interpreter, "import os\nos.write(3, b'[' * 5000)").error == "killed"
+    assert attack(interpreter, "import os\nos.write(3, b'{}')").error == "killed"
+
+
+def test_a_forged_result_is_its_own_run_only(interpreter):
+    forged = """
+import os
+os.write(3, b'{"output": "forged", "error": "", "line": ""}')
+while True: pass
+"""
+    run = attack(interpreter, forged)
+    assert run.output == "forged"
+    later = interpreter.run(run.state, "1")
+    assert later.error in ("killed", "timeout", "")
+    assert attack(interpreter, "'fresh'").output == "fresh\n"
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        "import builtins\nbuiltins.print = builtins.len = builtins.isinstance = None",
+        "import builtins\nfor name in dir(builtins): setattr(builtins, name, None)",
+        "import json\njson.dumps = json.loads = None",
+        "import sys\nsys.modules.clear()\nsys.stdout = None",
+        "import sympy\nsympy.sqrt = lambda x: 0",
+        "import os\nos.fork = os.write = None",
+        "import os\nos.fork = lambda: 0",
+        "import gc, sys\nfor f in gc.get_objects():\n    if type(f) is dict: f.clear()",
+    ],
+)
+def test_a_patched_interpreter_fools_only_its_descendants(interpreter, patch, monkeypatch):
+    monkeypatch.setattr(forked, "FORK_S", 2.0)
+    parent = attack(interpreter, "import sympy\nx = 5")
+    run = interpreter.run(parent.state, patch)
+    interpreter.run(run.state, "1 + 1")
+    sibling = interpreter.run(parent.state, "print(len('abc'), sympy.sqrt(4), x)")
+    assert (sibling.output, sibling.error) == ("3 2 5\n", "")
+
+
+def test_a_grant_to_fork_is_not_misused(interpreter, monkeypatch):
+    monkeypatch.setattr(forked, "FORK_S", 1.0)
+    before = set(inside(interpreter))
+    hoard = """
+import os, time
+real = os.fork
+def fork():
+    pid = real()
+    if pid == 0:
+        os.closerange(0, 64)
+        time.sleep(1000)
+    return pid
+os.fork = fork
+"""
+    run = attack(interpreter, hoard)
+    assert run.error == ""
+    assert interpreter.run(run.state, "1").error == "killed"
+    interpreter.release(run.state)
+    deadline = time.monotonic() + 5
+    while set(inside(interpreter)) - before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert set(inside(interpreter)) <= before
+
+
+def test_exceptions_that_fight_back_are_text(interpreter):
+    code = "class E(BaseException):\n    def __str__(self): return 1 / 0\nraise E"
+    assert attack(interpreter, code).error == "exception"
+    assert attack(interpreter, "raise KeyboardInterrupt").output == "KeyboardInterrupt"
+    assert attack(interpreter, "def f(): f()\nf()").output.startswith("RecursionError")
+    assert attack(interpreter, "'\\ud800'").output == "?\n"
+    assert attack(interpreter, "\x00").error == "exception"
+    assert attack(interpreter, "(" * 10000).error in ("exception", "memory")
+    assert attack(interpreter, "x = 1\n" * 10000).error == "exception"
+
+
+def test_a_dangling_alarm_does_not_end_the_state(interpreter):
+    run = attack(interpreter, "import signal\nsignal.alarm(1)\nx = 3")
+    time.sleep(1.2)
+    replays = interpreter.num_replays
+    assert interpreter.run(run.state, "x").output == "3\n"
+    assert interpreter.num_replays == replays
