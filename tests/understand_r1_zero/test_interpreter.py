@@ -124,6 +124,31 @@ def test_the_least_recently_used_state_is_dropped_and_made_again():
         assert interpreter.num_kept <= 3
 
 
+def test_states_that_are_large_together_make_room():
+    limits = Limits(kept_bytes=100 * 2**20)
+    with Interpreter(limits) as interpreter:
+        root = interpreter.start()
+        small = [interpreter.run(root, f"x = {i}").state for i in range(5)]
+        large = [interpreter.run(root, f"x = bytearray({60 * 2**20})").state for _ in range(2)]
+        assert interpreter.num_dropped == 6
+        assert interpreter.num_kept == 1
+        assert interpreter.run(large[0], "len(x)").output == f"{60 * 2**20}\n"
+        assert interpreter.run(small[3], "x").output == "3\n"
+
+
+def test_runs_leave_no_descriptor_behind(interpreter):
+    def open_files():
+        gc.collect()
+        assert interpreter.num_kept == 0
+        return len(os.listdir("/proc/self/fd"))
+
+    interpreter.run(interpreter.start(), "1")
+    before = open_files()
+    for code in ["1", "1 / 0", "import os; os._exit(0)", "import os; os.write(3, b'x')"] * 10:
+        interpreter.run(interpreter.start(), code)
+    assert open_files() == before
+
+
 def test_a_state_that_died_is_made_again(interpreter):
     state = interpreter.run(interpreter.start(), "x = 7").state
     os.kill(state.node.process.pid, signal.SIGKILL)

@@ -18,6 +18,12 @@ from understand_r1_zero.interpreter.sandbox import SandboxError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+MARK = f"interpreter-{os.getpid()}"
+SHARE = f"""
+import multiprocessing.shared_memory
+multiprocessing.shared_memory.SharedMemory("{MARK}", create=True, size=100)
+"""
+
 OWNER = """
 import sys, threading
 from understand_r1_zero.interpreter.interpreter import Interpreter
@@ -35,6 +41,7 @@ thread.start()
 thread.join()
 interpreter = made[0]
 kept = interpreter.run(interpreter.start(), "x = 1").state
+assert interpreter.run(kept, sys.argv[2]).error == "exception"
 for code in ("while True: pass", "import time; time.sleep(1000)"):
     threading.Thread(target=interpreter.run, args=(kept, code)).start()
 print(interpreter._sandbox.guard.pid, interpreter.run(kept, "x").output, flush=True)
@@ -63,9 +70,14 @@ def holdings():
         "processes": descendants(),
         "threads": {thread.ident for thread in threading.enumerate()},
         "descriptors": len(os.listdir("/proc/self/fd")),
-        "temporary": {name for name in os.listdir(tempfile.gettempdir()) if "interp" in name},
-        "shared memory": set(os.listdir("/dev/shm")),
+        "temporary": set(os.listdir(tempfile.gettempdir())),
+        "shared memory": {name for name in os.listdir("/dev/shm") if MARK in name},
     }
+
+
+@pytest.fixture(autouse=True)
+def temporary_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 @pytest.mark.parametrize("mechanism", [*SAFE_MECHANISMS, "unsafe"])
@@ -86,6 +98,8 @@ def test_nothing_is_left_after_the_context(mechanism):
         state = interpreter.start()
         for code in ("open('f', 'w').write('a')", "import os; os._exit(1)", "while True: pass"):
             run = interpreter.run(state, code)
+        if not is_unsafe:
+            assert interpreter.run(state, SHARE).error == "exception"
         kept = [interpreter.run(run.state, f"x = {i}").state for i in range(3)]
         assert interpreter.num_kept == 3
         children |= descendants() - before["processes"]
@@ -109,9 +123,8 @@ def test_a_mechanism_that_fails_leaves_nothing(monkeypatch):
 
 @pytest.mark.parametrize("mechanism", SAFE_MECHANISMS)
 def test_nothing_is_left_of_an_owner_that_is_killed(mechanism, tmp_path):
-    shared = set(os.listdir("/dev/shm"))
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, mechanism],
+        [sys.executable, "-c", OWNER, mechanism, SHARE],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         text=True,
@@ -135,4 +148,4 @@ def test_nothing_is_left_of_an_owner_that_is_killed(mechanism, tmp_path):
     assert [process for process in started if process.is_running()] == []
     assert left_of(guard) == []
     assert list(tmp_path.iterdir()) == []
-    assert set(os.listdir("/dev/shm")) <= shared
+    assert [name for name in os.listdir("/dev/shm") if MARK in name] == []

@@ -52,6 +52,16 @@ class Forked:
         os.close(self.pidfd)
 
 
+def memory_bytes(pid: int) -> int:
+    """Memory of a process that is no file's; 0 if the process is gone."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            _, resident, of_files = map(int, file.read().split()[:3])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return (resident - of_files) * os.sysconf("SC_PAGESIZE")
+
+
 @dataclasses.dataclass
 class Outcome:
     """How a step ended: the process that holds the state after it, unless it is lost."""

@@ -33,10 +33,11 @@ descriptor, no signal; a folder is found by its secret name only, and is removed
 a step does to its own interpreter (patching builtins, say), its descendants see; nobody else does.
 
 Not protected: what the kernel itself gets wrong; the time of others on the same cores (no cgroups
-are used); memory, if `max_states` states together exceed the machine's, although the kernel then
-takes these processes first (not with bubblewrap). With Landlock the folder is on the host's disk,
-and only the size of each file is bounded. `--unsafe_interpreter` has none of the walls and
-filters: only limits and deadlines remain.
+are used); memory, if `max_running` runs at once exceed the machine's, although the kernel then
+takes these processes first (not with bubblewrap); runs from each other where they fill the disk:
+they share the size of one tmpfs. With Landlock the folder is on the host's disk, and only the size
+of each file is bounded. `is_unsafe` (`--unsafe_interpreter`) has none of the walls and filters:
+only limits and deadlines remain.
 """
 
 import collections
@@ -130,13 +131,14 @@ class Interpreter:
         self._slots = threading.BoundedSemaphore(self.limits.max_running)
         self._lock = threading.Lock()
         self._fork_lock = threading.Lock()
-        self._kept = KeptStates(self.limits.max_states)
+        self._kept = KeptStates(self.limits.max_states, self.limits.kept_bytes)
         self._released: collections.deque[Node] = collections.deque()
         self._running: set[int] = set()
         self._is_closed = False
         self._root = Node(None, "")
         self._root.references = 1
         self._sandbox = self._start(mechanisms, is_unsafe)
+        self._kept.fresh_bytes = forked.memory_bytes(self._sandbox.zygote_pid)
         self.mechanism = self._sandbox.mechanism
         self.libraries = self._sandbox.libraries
 

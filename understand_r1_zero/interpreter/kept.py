@@ -4,7 +4,7 @@ import collections
 import hashlib
 import threading
 
-from understand_r1_zero.interpreter.forked import Forked
+from understand_r1_zero.interpreter.forked import Forked, memory_bytes
 
 
 class Node:
@@ -22,16 +22,22 @@ class Node:
         self.lock = threading.RLock()
         self.process: Forked | None = None
         self.references = 0
+        self.memory_bytes = 0
 
 
 class KeptStates:
-    """Nodes with their processes, at most `max_states`; safe to use from several threads.
+    """Nodes with their processes, bounded in number and memory; safe to use from several threads.
+
+    Memory is counted beyond `fresh_bytes`, that of a state in which nothing has run; the owner sets
+    it once it is known.
 
     A state dropped keeps its code: it can be made again from the nearest ancestor that is kept.
     """
 
-    def __init__(self, max_states: int):
+    def __init__(self, max_states: int, max_bytes: int):
         self._max_states = max_states
+        self._max_bytes = max_bytes
+        self.fresh_bytes = 0
         self._nodes: collections.OrderedDict[Node, None] = collections.OrderedDict()
         self._lock = threading.Lock()
         self.num_dropped = 0
@@ -52,14 +58,14 @@ class KeptStates:
             return node.process
 
     def keep(self, node: Node, process: Forked) -> None:
-        """Keep a state as a process; the least recently used one makes room if need be."""
+        """Keep a state as a process; the least recently used ones make room if need be."""
+        node.memory_bytes = max(memory_bytes(process.pid) - self.fresh_bytes, 0)
         with self._lock:
             node.process = process
             self._nodes[node] = None
             others = list(self._nodes)[:-1]
-            surplus = len(self._nodes) - self._max_states
         for other in others:
-            if surplus <= 0:
+            if not self._is_too_much():
                 return
             # One that is just being forked is in use.
             if other.lock.acquire(blocking=False):
@@ -68,7 +74,11 @@ class KeptStates:
                 finally:
                     other.lock.release()
                 self.num_dropped += 1
-                surplus -= 1
+
+    def _is_too_much(self) -> bool:
+        with self._lock:
+            kept_bytes = sum(node.memory_bytes for node in self._nodes)
+            return len(self._nodes) > self._max_states or kept_bytes > self._max_bytes
 
     def drop(self, node: Node) -> None:
         """End the process of a state, if it has one."""

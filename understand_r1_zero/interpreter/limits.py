@@ -32,6 +32,10 @@ class Limits:
     max_states: int = 64
     """States kept as processes; the least recently used one is dropped, and replayed if needed."""
 
+    kept_bytes: int = 4 * 2**30
+    """Memory of kept states together, beyond a fresh one's; what a state shares with its parent
+    counts for both. Above it too, the least recently used one is dropped."""
+
     def __post_init__(self) -> None:
         """Refuse what cannot bound anything.
 
