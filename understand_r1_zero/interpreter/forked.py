@@ -14,7 +14,7 @@ from understand_r1_zero.interpreter.gate import ForkGate
 
 Error = Literal["", "exception", "timeout", "memory", "output", "killed"]
 
-FORK_S = 30.0
+FORK_S = 10.0
 """A process that does not fork in this time has been tampered with by its own code."""
 EXIT_S = 5.0
 CPU_GRACE_S = 1

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+from typing import Any
 
 from understand_r1_zero.interpreter import channel, walls
 from understand_r1_zero.interpreter.gate import ForkGate
@@ -94,10 +95,9 @@ def start(limits: Limits, mechanism: str) -> Sandbox:
         os.chmod(host_scratch, walls.SCRATCH_MODE)
     guard_ours, guard_theirs = channel.pair()
     zygote_ours, zygote_theirs = channel.pair()
-    readable = _readable()
     config = {
         "mechanism": mechanism,
-        "readable": readable,
+        "readable": _readable(),
         "path": [SOURCE, *_python_path()],
         "source": SOURCE,
         "scratch": host_scratch or walls.SCRATCH,
@@ -108,26 +108,11 @@ def start(limits: Limits, mechanism: str) -> Sandbox:
         "guard_fd": guard_theirs.fileno(),
         "zygote_fd": zygote_theirs.fileno(),
     }
-    executable = getattr(sys, "_base_executable", None) or sys.executable
-    # Not -I, which would ignore PYTHONHASHSEED; the environment is ours in any case.
-    command = [executable, "-s", "-P", "-S", "-c", START, json.dumps(config)]
     with contextlib.ExitStack() as undo:
         undo.callback(zygote_ours.close)
         undo.callback(guard_ours.close)
-        if mechanism == "bubblewrap":
-            command = _bubblewrap(readable, executable, config["scratch_bytes"]) + command
-        guard = subprocess.Popen(
-            command,
-            env=ENVIRONMENT,
-            cwd="/",
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-            pass_fds=(guard_theirs.fileno(), zygote_theirs.fileno()),
-        )
-        guard_theirs.close()
-        zygote_theirs.close()
+        with guard_theirs, zygote_theirs:
+            guard = _spawn(config)
         undo.callback(_end, guard, host_scratch)
         undo.callback(guard_ours.close)
         message, fds, pid = _greeting(guard, zygote_ours)
@@ -148,6 +133,30 @@ def start(limits: Limits, mechanism: str) -> Sandbox:
         libraries=tuple(message["libraries"]),
         host_scratch=host_scratch,
         address_space_bytes=address_space_bytes,
+    )
+
+
+def _spawn(config: dict[str, Any]) -> subprocess.Popen[bytes]:
+    """Start the guard.
+
+    Raises:
+        SandboxError: It needs a program that is not installed.
+    """
+    executable = getattr(sys, "_base_executable", None) or sys.executable
+    # Not -I, which would ignore PYTHONHASHSEED; the environment is ours in any case.
+    command = [executable, "-s", "-P", "-S", "-c", START, json.dumps(config)]
+    if config["mechanism"] == "bubblewrap":
+        around = _bubblewrap(config["readable"], executable, config["scratch_bytes"])
+        command = around + command
+    return subprocess.Popen(
+        command,
+        env=ENVIRONMENT,
+        cwd="/",
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        pass_fds=(config["guard_fd"], config["zygote_fd"]),
     )
 
 
