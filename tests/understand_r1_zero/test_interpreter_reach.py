@@ -220,7 +220,16 @@ len(os.listdir("."))
         run.state, f"import os\nprint(os.listdir('.'), {before!r} == os.getcwd())"
     )
     assert next_run.output == "[] False\n"
-    refused(interpreter, "os.listdir('..')", "OSError")
+    refused(
+        interpreter,
+        """
+os.listdir('..')
+open('../left', 'w')
+os.mkdir('../left')
+os.chmod('..', 0o700)
+""",
+        "OSError",
+    )
     if scratch := interpreter._sandbox.host_scratch:
         deadline = time.monotonic() + 5
         while os.listdir(scratch) and time.monotonic() < deadline:

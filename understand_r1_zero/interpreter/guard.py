@@ -15,6 +15,7 @@ import shutil
 import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 from understand_r1_zero.interpreter import channel, kernel, walls, zygote
 
@@ -77,7 +78,7 @@ def _be_zygote(config: dict, control: socket.socket) -> None:
 
 
 def _wait(config: dict, owner: socket.socket, pid: int, parent: int) -> None:
-    """Remove folders when asked, until the owner or the zygote is gone."""
+    """Make and remove folders when asked, until the owner or the zygote is gone."""
     process = os.pidfd_open(pid)
     poll = select.poll()
     poll.register(owner, select.POLLIN)
@@ -91,7 +92,26 @@ def _wait(config: dict, owner: socket.socket, pid: int, parent: int) -> None:
                 request, _, _ = channel.receive(owner)
             except EOFError:
                 return
-            _remove(os.path.join(config["scratch"], str(request["remove"])))
+            with _writable(config):
+                if "make" in request:
+                    with contextlib.suppress(OSError):
+                        os.mkdir(os.path.join(config["scratch"], request["make"]), 0o700)
+                    channel.send(owner, {"made": True})
+                else:
+                    _remove(os.path.join(config["scratch"], request["remove"]))
+
+
+@contextlib.contextmanager
+def _writable(config: dict) -> Iterator[None]:
+    """Let the scratch folder be written to; in namespaces of our own the guard always may."""
+    if config["mechanism"] == "namespaces":
+        yield
+        return
+    os.chmod(config["scratch"], walls.SCRATCH_MODE | 0o200)
+    try:
+        yield
+    finally:
+        os.chmod(config["scratch"], walls.SCRATCH_MODE)
 
 
 def _remove(folder: str) -> None:

@@ -298,6 +298,7 @@ class Interpreter:
         process = self._fork(node.parent)
         limits = self.limits
         folder = secrets.token_hex(16)
+        self._sandbox.make_folder(folder)
         request = {
             "code": node.code,
             "seed": node.seed,

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
+import threading
 from typing import Any
 
 from understand_r1_zero.interpreter import channel, walls
@@ -60,12 +61,20 @@ class Sandbox:
     host_scratch: str
     address_space_bytes: int
     """Of the zygote: what a state starts with."""
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock)
 
     def is_alive(self) -> bool:
         """Whether guard and zygote are there."""
         poll = select.poll()
         poll.register(self.zygote_pidfd, select.POLLIN)
         return self.guard.poll() is None and not poll.poll(0)
+
+    def make_folder(self, name: str) -> None:
+        """Have the guard make the folder of a run; if the disk is full, there is none."""
+        # A guard that is gone is found out by whoever runs the step.
+        with self.lock, contextlib.suppress(OSError, EOFError):
+            channel.send(self.guard_channel, {"make": name})
+            channel.receive(self.guard_channel)
 
     def remove_folder(self, name: str) -> None:
         """Have the guard remove the folder of a run."""
@@ -192,6 +201,7 @@ def _end(guard: subprocess.Popen[bytes], host_scratch: str) -> None:
     if guard.stderr:
         guard.stderr.close()
     if host_scratch and os.path.exists(host_scratch):
+        os.chmod(host_scratch, 0o700)
         shutil.rmtree(host_scratch, ignore_errors=True)
 
 

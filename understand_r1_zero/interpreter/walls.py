@@ -14,8 +14,9 @@ from understand_r1_zero.interpreter import kernel
 SCRATCH = "/scratch"
 """The private folder where the walls give a file system of its own."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
-SCRATCH_MODE = 0o300
-"""Folders of runs are found by name only, and the names are secret: `chmod` is not allowed."""
+SCRATCH_MODE = 0o100
+"""Folders of runs are found by name only, and the names are secret; only the guard makes any.
+`chmod` is not allowed inside."""
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 4096, 16384, 1 << 18
 MNT_DETACH = 2

@@ -106,7 +106,6 @@ def _run(control: socket.socket, scratch: str, namespace: dict[str, object]) -> 
     os.chdir("/")
     # Other runs may have filled the disk: then there is no folder, which is no fault of this step.
     with contextlib.suppress(OSError):
-        os.mkdir(folder, 0o700)
         os.chdir(folder)
     tempfile.tempdir = folder
     _seed(request["seed"])
