@@ -17,7 +17,10 @@ def bench(repository, *arguments):
 def test_an_unknown_benchmark_is_refused(repository):
     done = bench(repository, "learnr")
     assert done.returncode == 2
-    assert "no benchmark learnr; there are grader, actor, learner, publication, peer" in done.stderr
+    assert (
+        "no benchmark learnr; there are grader, interpreter, actor, learner, publication, peer"
+        in done.stderr
+    )
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ def grown(seed: int, size: int = 40) -> SearchTree:
     """A random tree, some of it finished."""
     rng = random.Random(seed)
     tree = SearchTree({"question": "1 + 1 =", "answer": "2", "idx": seed})
-    while len(tree.nodes) < size:
+    while len(tree.nodes) < size and not tree.is_exhausted():
         parent = rng.randrange(len(tree.nodes))
         if tree.nodes[parent].terminal or tree.nodes[parent].is_expanded:
             continue
