@@ -51,14 +51,6 @@ def nothing(tree: SearchTree, number: int, value: float) -> None:
     """A search that looks at own values alone (beams, scans)."""
 
 
-def max_mixed(value: float, rolled_out: float, alpha: float) -> float:
-    """`(1 - alpha) v + alpha max v_rollout`: what a greedy look ahead adds to a node's own value.
-
-    Source: ReST-MCTS*, algorithm 2, line "simulation".
-    """
-    return (1 - alpha) * value + alpha * rolled_out
-
-
 def begin(tree: SearchTree, number: int) -> None:
     """A simulation is under way through the node: its virtual loss lies on it and its ancestors."""
     _pend(tree, number, 1)
