@@ -1,82 +1,29 @@
-"""The vLLM engine: beside `actors/nccl.py` and `actors/adapters.py` the only file that imports vllm.
-
-One `AsyncLLM` here and its core in a child process. Written for vLLM 0.23 to 0.32.
-"""
+"""The engine that samples from the policy."""
 
 import asyncio
-import atexit
 import itertools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from actors.adapters import Adapters, adapter_request
+from actors.adapters import adapter_request
 from actors.gate import Gate
-from actors.lifeline import held_children
+from actors.llm import EngineSettings, start_llm
+from actors.nccl import transfer_api
 from actors.samples import Sample, cut_after_stop
+from actors.stop_tokens import StopTokens
 from actors.versions import VersionLog
 from actors.weight_transfer import WeightTransfer
 from understand_r1_zero.types import Sampling, VersionSpan
 from understand_r1_zero.weights import write_safetensors
 
-# vLLM reads its variables while it is imported.
-os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-# A fork would copy locks that other threads hold.
-os.environ["VLLM_WORKER_MULTIPROC_METHOD"] = "spawn"
-
-from vllm.engine.arg_utils import AsyncEngineArgs
+# isort: split
+# After `actors/llm.py`, which sets what vLLM reads while it is imported.
 from vllm.exceptions import VLLMValidationError
 from vllm.sampling_params import RequestOutputKind, SamplingParams
-from vllm.usage.usage_lib import UsageContext
-from vllm.v1.engine.async_llm import AsyncLLM
-from vllm.v1.executor.uniproc_executor import UniProcExecutor
-
-from actors.nccl import transfer_api
-from understand_r1_zero.args import Dtype
-
-CPU_BLOCK_TOKENS = 32
-"""The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
-CPU_SEQUENCES = 512
-CPU_BATCHED_TOKENS = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class EngineSettings:
-    """What an engine is started with.
-
-    On GPUs (`num_threads` 0) vLLM takes `gpu_memory_share` of each; on the CPU it computes with
-    `num_threads` threads and keeps keys and values in at most `max_cache_bytes`. `weight_transfer`
-    is how weights will come; only from host memory (`ray`) can they everywhere. With `adapters` these
-    alone come, from host memory, and until the first have come the model samples as it was loaded.
-    """
-
-    model: str
-    dtype: Dtype
-    max_model_len: int
-    seed: int = 0
-    num_threads: int = 1
-    max_cache_bytes: int = 2**30
-    gpu_memory_share: float = 0.9
-    tensor_parallel_size: int = 1
-    enable_prefix_caching: bool = True
-    trust_remote_code: bool = False
-    weight_transfer: Literal["ray", "nccl", "ipc"] = "ray"
-    can_sleep: bool = False
-    adapters: Adapters | None = None
-
-
-class CoreInOneProcess(UniProcExecutor):
-    """The model runs in the engine core's process, which ends with its parent."""
-
-    def shutdown(self) -> None:
-        """Called when the core ends as it should."""
-        super().shutdown()
-        # What is left is to take apart all that vLLM imported, which would last two seconds.
-        atexit.register(os._exit, 0)
 
 
 class Engine:
@@ -87,8 +34,9 @@ class Engine:
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._llm = _start(settings)
+        self._llm = start_llm(settings)
         self._tokenizer: Any = self._llm.get_tokenizer()
+        self._stop_tokens = StopTokens(self._tokenizer)
         self._request_numbers = itertools.count()
         self._versions = VersionLog()
         self._gate = Gate(self._llm.engine_core)
@@ -105,6 +53,17 @@ class Engine:
         """
         async with self._gate.entered():
             request = await self._add(prompt_token_ids, sampling, stop)
+        return await self._finish(request)
+
+    async def generate_steps(
+        self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str]
+    ) -> list[Sample]:
+        """As `generate`, of pieces that end at a stop string soon, whether there is a seed or not.
+
+        Their text has special tokens, which may mark steps, but not the end-of-sequence token.
+        """
+        async with self._gate.entered():
+            request = await self._add_step(prompt_token_ids, sampling, stop)
         return await self._finish(request)
 
     async def generate_together(
@@ -185,11 +144,32 @@ class Engine:
     async def _add(
         self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str]
     ) -> "_Request":
-        request_id = str(next(self._request_numbers))
         # When vLLM meets a stop string it takes the request out a step or so later, as time will
         # have it; where results must be reproducible the response is cut afterwards instead.
         cut_after = tuple(stop) if sampling.seed is not None else ()
         has_text = bool(stop) and not cut_after
+        ends = {"stop": list(stop) if has_text else None, "detokenize": has_text}
+        return await self._enter(prompt_token_ids, sampling, ends, has_text, cut_after)
+
+    async def _add_step(
+        self, prompt_token_ids: np.ndarray, sampling: Sampling, stop: Sequence[str]
+    ) -> "_Request":
+        # The core itself stops at tokens, and so computes none too many.
+        tokens = self._stop_tokens.of(stop)
+        strings = [] if tokens.are_all else list(stop)
+        ends = {"stop": strings, "detokenize": bool(strings), "stop_token_ids": list(tokens.ids)}
+        return await self._enter(prompt_token_ids, sampling, ends, False, tuple(stop), tokens.ids)
+
+    async def _enter(
+        self,
+        prompt_token_ids: np.ndarray,
+        sampling: Sampling,
+        ends: Mapping[str, Any],
+        has_text: bool,
+        cut_after: tuple[str, ...],
+        step_end_ids: frozenset[int] | None = None,
+    ) -> "_Request":
+        request_id = str(next(self._request_numbers))
         prompt: Any = {"type": "token", "prompt_token_ids": prompt_token_ids.tolist()}
         try:
             params = SamplingParams(
@@ -199,12 +179,11 @@ class Engine:
                 top_k=sampling.top_k,
                 max_tokens=sampling.max_tokens,
                 seed=sampling.seed,
-                stop=list(stop) if has_text else None,
                 include_stop_str_in_output=True,
-                detokenize=has_text,
                 logprobs=0,
                 flat_logprobs=True,
                 output_kind=RequestOutputKind.FINAL_ONLY,
+                **ends,
             )
             outputs = await self._llm.add_request(
                 request_id, prompt, params, lora_request=self._adapter_request
@@ -212,7 +191,7 @@ class Engine:
         except VLLMValidationError as error:
             raise ValueError(str(error)) from error
         self._versions.open(request_id)
-        return _Request(request_id, outputs, has_text, cut_after)
+        return _Request(request_id, outputs, has_text, cut_after, step_end_ids)
 
     async def _finish(self, request: "_Request") -> list[Sample]:
         try:
@@ -237,15 +216,35 @@ class Engine:
         token_ids = np.array(completion.token_ids, np.int32)
         sampler_logprobs = np.array(completion.logprobs.logprobs, np.float32)
         assert len(token_ids) == len(sampler_logprobs)
-        text = completion.text if request.has_text else self._decode(token_ids)
         is_truncated = completion.finish_reason == "length"
+        decode = self._decode
+        if request.step_end_ids is not None:
+            # The last token is the policy's end, unless it or its text is one of ours.
+            reason = completion.stop_reason
+            ended_itself = not isinstance(reason, str) and reason not in request.step_end_ids
+            decode = self._step_decoder(token_ids, ended_itself and not is_truncated)
+        text = completion.text if request.has_text else decode(token_ids)
         sample = Sample(text, token_ids, sampler_logprobs, is_truncated, spans)
-        return cut_after_stop(sample, request.cut_after, self._decode)
+        return cut_after_stop(sample, request.cut_after, decode)
 
     def _decode(self, token_ids: np.ndarray) -> str:
         return self._tokenizer.decode(
             token_ids.tolist(), skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
+
+    def _step_decoder(
+        self, token_ids: np.ndarray, ended_itself: bool
+    ) -> Callable[[np.ndarray], str]:
+        num_text = len(token_ids) - ended_itself
+
+        def decode(token_ids: np.ndarray) -> str:
+            return self._tokenizer.decode(
+                token_ids[:num_text].tolist(),
+                skip_special_tokens=False,
+                clean_up_tokenization_spaces=False,
+            )
+
+        return decode
 
     async def _stop(self) -> None:
         """Close the gate; that of an engine that sleeps is closed already."""
@@ -271,79 +270,13 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A request in the engine: where its output comes, and what is left to do with it."""
+    """A request in the engine: where its output comes, and what is left to do with it.
+
+    `step_end_ids` are the tokens that end a step, where steps were asked for.
+    """
 
     id: str
     outputs: Any
     has_text: bool
     cut_after: tuple[str, ...]
-
-
-def _start(settings: EngineSettings) -> AsyncLLM:
-    # Outputs of one step are then counted together, without a pause in between.
-    os.environ["VLLM_V1_OUTPUT_PROC_CHUNK_SIZE"] = str(2**20)
-    is_cpu = settings.num_threads > 0
-    device = _cpu_arguments(settings) if is_cpu else _gpu_arguments(settings)
-    receiver: dict[str, Any] = {"worker_extension_cls": "actors.receiver.WeightReceiver"}
-    if settings.adapters is not None:
-        receiver = settings.adapters.engine_arguments()
-    config = AsyncEngineArgs(
-        model=settings.model,
-        dtype=settings.dtype,
-        max_model_len=settings.max_model_len,
-        seed=settings.seed,
-        enable_prefix_caching=settings.enable_prefix_caching,
-        trust_remote_code=settings.trust_remote_code,
-        logprobs_mode="processed_logprobs",
-        enable_sleep_mode=settings.can_sleep,
-        **device,
-        **receiver,
-    ).create_engine_config(UsageContext.LLM_CLASS)  # sized for throughput
-    if is_cpu:
-        cache = config.cache_config
-        cache.kv_cache_memory_bytes = min(_cache_bytes(config), settings.max_cache_bytes)
-    with held_children("actors.core_main"):
-        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
-
-
-def _cpu_arguments(settings: EngineSettings) -> dict[str, Any]:
-    os.environ["OMP_NUM_THREADS"] = str(settings.num_threads)
-    # Threads that wait by turning would take the cores from graders and from this process.
-    os.environ["OMP_WAIT_POLICY"] = "passive"
-    # One small function would be compiled in every run, in two seconds, and gain nothing.
-    os.environ["TORCH_COMPILE_DISABLE"] = "1"
-    return {
-        "enforce_eager": True,
-        "block_size": CPU_BLOCK_TOKENS,
-        "max_num_seqs": CPU_SEQUENCES,
-        "max_num_batched_tokens": max(CPU_BATCHED_TOKENS, settings.max_model_len),
-        # With it a seeded request whose prompt is cut in two ends the engine ("gen.get_offset").
-        "enable_chunked_prefill": False,
-        # By name, vLLM would put a worker process between, for the sake of binding threads.
-        "distributed_executor_backend": CoreInOneProcess,
-    }
-
-
-def _gpu_arguments(settings: EngineSettings) -> dict[str, Any]:
-    width = settings.tensor_parallel_size
-    transfer: dict[str, Any] = {}
-    if settings.weight_transfer != "ray":
-        transfer = {"weight_transfer_config": {"backend": settings.weight_transfer}}
-    if settings.weight_transfer == "ipc":
-        # Handles of CUDA memory travel pickled, from this process to its own child.
-        os.environ["VLLM_ALLOW_INSECURE_SERIALIZATION"] = "1"
-    return {
-        **transfer,
-        "gpu_memory_utilization": settings.gpu_memory_share,
-        "tensor_parallel_size": width,
-        "distributed_executor_backend": CoreInOneProcess if width == 1 else "mp",
-    }
-
-
-def _cache_bytes(config: Any) -> int:
-    """What `CPU_SEQUENCES` of the longest responses would need."""
-    model, parallel = config.model_config, config.parallel_config
-    heads = model.get_num_layers(parallel) * model.get_num_kv_heads(parallel)
-    token = 2 * heads * model.get_head_size() * model.dtype.itemsize
-    blocks = -(-model.max_model_len // CPU_BLOCK_TOKENS)
-    return CPU_SEQUENCES * blocks * CPU_BLOCK_TOKENS * token
+    step_end_ids: frozenset[int] | None

@@ -1,6 +1,6 @@
 """vLLM's weight-transfer API as the installed version has it, and the learner's end of its NCCL group.
 
-Beside `actors/engine.py` the only file that imports vllm: a learner that sends over NCCL loads it
+Beside the engines the only file that imports vllm: a learner that sends over NCCL loads it
 without the engine. Written for vLLM 0.23 to 0.32.
 """
 

@@ -24,7 +24,8 @@ SMALL_MODEL = 20_000_000
 
 def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
     """Start the engine of one actor, on `num_cores` cores, or on its GPUs if there are none."""
-    from actors.engine import Engine, EngineSettings
+    from actors.engine import Engine
+    from actors.llm import EngineSettings
 
     # Importing vLLM made a million objects that stay: the collector need not look at them.
     gc.freeze()

@@ -11,6 +11,7 @@ class Step:
     `code` is what the step asks to have run (None: nothing), `observation` what the interpreter said, as
     it is shown (None: not run yet; the empty string: it said nothing), `answer` the final answer (None:
     not a final step). From `observation_start` to its end the text is the interpreter's, not the policy's.
+    `has_failed` tells that the code raised an error or was stopped.
     """
 
     text: str
@@ -18,6 +19,7 @@ class Step:
     observation: str | None = None
     answer: str | None = None
     observation_start: int | None = None
+    has_failed: bool = False
 
 
 def trainable_spans(

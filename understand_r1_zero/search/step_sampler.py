@@ -1,4 +1,8 @@
-"""Steps below a node, written by a policy and read by a codec: how a search expands."""
+"""Steps below a node, written by a policy and read by a codec: how a search expands.
+
+**Token-exact.** The policy goes on after the token ids that it sampled, never after its text tokenised
+again; only what somebody else wrote, a closing tag or what code printed, is tokenised here.
+"""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
@@ -9,87 +13,112 @@ from understand_r1_zero.search.codecs.step import Fault, StepCodec
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import Node, SearchTree
 
+CODE_ERRORS = "code errors"
+"""Why a node ends whose steps' code failed too often in a row."""
+
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
     """What a policy wrote after a prompt.
 
     `text` ends with the stop string that ended it (`stop_reason`, None where the policy ended it itself);
-    `logprob` sums those of the tokens, in nats.
+    `token_ids` are those of the text, as sampled, or tokenised again where the last one reached past a stop
+    string; `logprob` sums those of the `num_tokens` sampled ones, in nats.
     """
 
     text: str
     token_ids: tuple[int, ...]
     logprob: float
+    num_tokens: int
     stop_reason: str | None = None
     is_truncated: bool = False
 
 
-Continue = Callable[[str, int, int], Awaitable[Sequence[Continuation]]]
-"""So many continuations of a prompt, drawn by a seed."""
-Observe = Callable[[SearchTree, int, Step], Awaitable[Step]]
-"""The step, to be put below the node, after its code was run."""
+Continue = Callable[[Sequence[int], int, int], Awaitable[Sequence[Continuation]]]
+"""So many continuations of a prompt's token ids, drawn by a seed; none where there is no room left."""
+Encode = Callable[[str], Sequence[int]]
+"""The token ids of a text that goes on, without special tokens."""
+Observe = Callable[[Sequence[Step], Step], Awaitable[Step]]
+"""A step after its code was run in the state that the steps before it left."""
 Warn = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How samples become steps, for all problems alike.
+
+    `encode` tokenises what the policy did not write; `faults` counts samples that are no steps, and `warn` is
+    told when none of the first is one. So many steps in a row whose code fails (`max_code_errors`) end a
+    solution. With `keeps_faults` a sample that is no step becomes a node that ends there, to be backed up as
+    a failure (AlphaMath); else it is left out.
+    """
+
+    codec: StepCodec
+    encode: Encode
+    faults: FaultCounts
+    warn: Warn
+    max_code_errors: int = 4
+    keeps_faults: bool = False
 
 
 class StepSampler:
     """Expands the tree of one problem.
 
     Args:
-        problem_text: as the codec's prompt has it.
-        codec: how steps are written.
+        prompt_token_ids: of the codec's prompt for the problem.
+        reading: how samples are read.
         ask: the policy.
         seed: of the problem; each node has one of its own, by its place in the tree.
-        faults: counts samples that are no steps, over all problems.
-        warn: is told when none of the first is one.
         observe: runs code; None: the codec's steps have none.
-        keeps_faults: whether a sample that is no step becomes a node that ends there, to be backed up as a
-            failure (AlphaMath); else it is left out.
     """
 
     def __init__(
         self,
-        problem_text: str,
-        codec: StepCodec,
+        prompt_token_ids: Sequence[int],
+        reading: Reading,
         ask: Continue,
         seed: int,
-        *,
-        faults: FaultCounts,
-        warn: Warn,
         observe: Observe | None = None,
-        keeps_faults: bool = False,
     ) -> None:
-        self._problem_text = problem_text
-        self._codec = codec
+        self._prompt_token_ids = tuple(prompt_token_ids)
+        self._reading = reading
         self._ask = ask
         self._seed = seed
-        self._faults = faults
-        self._warn = warn
         self._observe = observe
-        self._keeps_faults = keeps_faults
 
     async def __call__(self, tree: SearchTree, number: int, count: int) -> list[Node]:
         """The nodes of `count` samples below a node, in the order in which they were drawn."""
-        steps = tree.steps(number)
-        prompt = self._codec.prompt(self._problem_text, steps)
-        samples = await self._ask(prompt, count, node_seed(self._seed, tree.tag(number)))
+        way = tree.way(number)
+        token_ids = [*self._prompt_token_ids]
+        for node in way:
+            token_ids += node.token_ids
+        samples = await self._ask(token_ids, count, node_seed(self._seed, tree.tag(number)))
+        steps = [node.step for node in way]
         nodes = []
         for sample in samples:
-            parsed = self._codec.parse(
+            parsed = self._reading.codec.parse(
                 sample.text,
                 steps,
                 stop_reason=sample.stop_reason,
                 is_truncated=sample.is_truncated,
             )
-            if warning := self._faults.count(parsed):
-                self._warn(warning)
+            if warning := self._reading.faults.count(parsed):
+                self._reading.warn(warning)
             if isinstance(parsed, Step):
-                if parsed.code is not None and self._observe is not None:
-                    parsed = await self._observe(tree, number, parsed)
-                nodes.append(_node(parsed, sample))
-            elif self._keeps_faults:
+                nodes.append(await self._node(parsed, steps, sample))
+            elif self._reading.keeps_faults:
                 nodes.append(_failed(parsed, sample))
         return nodes
+
+    async def _node(self, step: Step, steps: Sequence[Step], sample: Continuation) -> Node:
+        if step.code is not None and self._observe is not None:
+            step = await self._observe(steps, step)
+        node = _node_of(step, sample, self._reading.encode)
+        limit = self._reading.max_code_errors
+        last = [*steps, step][-limit:]
+        if len(last) == limit and all(each.has_failed for each in last):
+            node.terminal = CODE_ERRORS
+        return node
 
 
 def node_seed(seed: int, tag: str) -> int:
@@ -98,16 +127,22 @@ def node_seed(seed: int, tag: str) -> int:
     return int.from_bytes(digest, "big") >> 1
 
 
-def _node(step: Step, sample: Continuation) -> Node:
+def _node_of(step: Step, sample: Continuation, encode: Encode) -> Node:
+    assert step.text.startswith(sample.text), "codecs leave samples as they are"
+    rest = step.text[len(sample.text) :]
     return Node(
         step,
-        token_ids=sample.token_ids,
+        token_ids=(*sample.token_ids, *(encode(rest) if rest else ())),
         logprob=sample.logprob,
-        num_tokens=len(sample.token_ids),
+        num_tokens=sample.num_tokens,
     )
 
 
 def _failed(fault: Fault, sample: Continuation) -> Node:
-    node = _node(Step(sample.text), sample)
-    node.terminal = str(fault.reason)
-    return node
+    return Node(
+        Step(sample.text),
+        token_ids=sample.token_ids,
+        logprob=sample.logprob,
+        num_tokens=sample.num_tokens,
+        terminal=str(fault.reason),
+    )

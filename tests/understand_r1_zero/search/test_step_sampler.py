@@ -1,30 +1,45 @@
 """Samples of a policy become nodes, or are counted and lost alone."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from understand_r1_zero.search.codecs.fault_counts import FaultCounts
-from understand_r1_zero.search.codecs.registry import load_codec
+from understand_r1_zero.search.codecs.registry import CODECS, load_codec
 from understand_r1_zero.search.step import Step
-from understand_r1_zero.search.step_sampler import Continuation, StepSampler, node_seed
+from understand_r1_zero.search.step_sampler import (
+    CODE_ERRORS,
+    Continuation,
+    Reading,
+    StepSampler,
+    node_seed,
+)
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
+from understand_r1_zero.templates import TEMPLATES
 
 CODE = "<step>\n<p>\nAdd.\n</p>\n<code>\n```python\nprint(1+2)\n```\n</code>"
 FINAL = "<step>\n<p>\nSo.\n</p>\n<p>\nFinal Answer: 3\n</p>\n</step>"
 
 
-def sampler(texts, **options):
+PROMPT = (90, 91)
+
+
+def encode(text):
+    return [ord(character) for character in text]
+
+
+def sampler(texts, observe=None, **options):
     asked = []
 
-    async def ask(prompt, count, seed):
-        asked.append((prompt, count, seed))
-        return [Continuation(text, (1, 2, 3), -1.5) for text in texts[:count]]
+    async def ask(token_ids, count, seed):
+        asked.append((token_ids, count, seed))
+        return [Continuation(text, (1, 2, 3), -1.5, 3) for text in texts[:count]]
 
     warnings = []
     faults = FaultCounts("xml")
-    options = {"faults": faults, "warn": warnings.append} | options
-    return StepSampler("1 + 2", load_codec("xml"), ask, 7, **options), asked, faults, warnings
+    reading = Reading(load_codec("xml"), encode, faults, warnings.append, **options)
+    return StepSampler(PROMPT, reading, ask, 7, observe), asked, faults, warnings
 
 
 def expand(sampler, tree, number=ROOT, count=5):
@@ -40,7 +55,7 @@ def test_a_sample_that_is_no_step_costs_no_other():
     ]
     assert [(node.num_tokens, node.logprob) for node in nodes] == [(3, -1.5)] * 2
     assert (faults.num_steps, faults.faults.total()) == (2, 1)
-    assert asked == [("<question> 1 + 2 </question>\n", 5, node_seed(7, "0"))]
+    assert asked == [([*PROMPT], 5, node_seed(7, "0"))]
 
 
 def test_a_fault_may_be_kept_as_an_end():
@@ -52,22 +67,45 @@ def test_a_fault_may_be_kept_as_an_end():
     assert not tree.is_open(number)
 
 
-def test_code_is_run_below_its_node_and_the_prompt_goes_on_with_what_it_said():
-    seen = []
+async def say_three(steps, step):
+    return load_codec("xml").observe(step, "3", steps)
 
-    async def observe(tree, number, step):
-        seen.append((number, step.code))
-        return load_codec("xml").observe(step, "3")
 
-    expander, asked, *_ = sampler([CODE], observe=observe)
+def test_the_policy_goes_on_after_its_own_tokens_and_what_its_code_printed():
+    expander, asked, *_ = sampler([CODE], observe=say_three)
     tree = SearchTree({})
     (node,) = expand(expander, tree)
     number = tree.add(ROOT, node)
-    assert [(parent, code.strip()) for parent, code in seen] == [(ROOT, "print(1+2)")]
     expand(expander, tree, number)
-    prompt, _, seed = asked[1]
-    assert "<output>\n3\n</output>\n</step>\n" in prompt
+    token_ids, _, seed = asked[1]
+    said = "\n<output>\n3\n</output>\n</step>\n"
+    assert token_ids == [*PROMPT, 1, 2, 3, *encode(said)]
+    assert node.text == CODE + said and node.num_tokens == 3
     assert seed == node_seed(7, "0.1") != node_seed(8, "0.1")
+
+
+def test_code_that_fails_too_often_in_a_row_ends_the_solution():
+    outcomes = iter([True, False, True, True])
+
+    async def fail(steps, step):
+        return replace(await say_three(steps, step), has_failed=next(outcomes))
+
+    expander, *_ = sampler([CODE], observe=fail, max_code_errors=2)
+    tree = SearchTree({})
+    number = ROOT
+    ends = []
+    for _ in range(4):
+        (node,) = expand(expander, tree, number)
+        ends.append(node.terminal)
+        number = tree.add(number, node)
+    assert ends == ["", "", "", CODE_ERRORS]
+
+
+@pytest.mark.parametrize("name", sorted(CODECS))
+def test_a_codecs_prompt_is_its_prompt_and_then_the_steps(name):
+    codec = load_codec(name, TEMPLATES["qwen_math"])
+    steps = [Step("first,\n"), Step(" and second")]
+    assert codec.prompt("1 + 2", steps) == codec.prompt("1 + 2") + "first,\n and second"
 
 
 def test_a_codec_that_never_matches_is_told_once():
