@@ -206,7 +206,11 @@ def evaluate_benchmarks(args: Args, parts: Parts, step: int) -> dict[str, float]
         return {}
     with recorder.timer("evaluate"):
         evaluations = evaluate(
-            args, parts.problems.benchmarks, parts.fleet.groups, recorder.console.progress
+            args,
+            parts.problems.benchmarks,
+            parts.fleet.groups,
+            recorder.console.progress,
+            recorder.console.warn,
         )
     return recorder.evaluation(step, evaluations)
 

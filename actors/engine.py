@@ -11,7 +11,7 @@ import numpy as np
 
 from actors.adapters import adapter_request
 from actors.gate import Gate
-from actors.llm import EngineSettings, start_llm
+from actors.llm import CacheHits, EngineSettings, start_llm
 from actors.nccl import transfer_api
 from actors.samples import Sample, cut_after_stop
 from actors.stop_tokens import StopTokens
@@ -34,7 +34,8 @@ class Engine:
     """
 
     def __init__(self, settings: EngineSettings) -> None:
-        self._llm = start_llm(settings)
+        self.cache_hits = CacheHits() if settings.counts_cache_hits else None
+        self._llm = start_llm(settings, self.cache_hits)
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._stop_tokens = StopTokens(self._tokenizer)
         self._request_numbers = itertools.count()
@@ -78,6 +79,27 @@ class Engine:
         async with self._gate.paused():
             requests = [await self._add(ids, sampling, stop) for ids, sampling in prompts]
         return [asyncio.create_task(self._finish(request)) for request in requests]
+
+    async def next_logprobs(
+        self, prompt_token_ids: Sequence[int], choices: Sequence[int]
+    ) -> np.ndarray:
+        """float64 (K,): log-probs in nats of K tokens as the next one, among these alone."""
+        params = SamplingParams(
+            max_tokens=1,
+            allowed_token_ids=list(choices),
+            logprobs=len(choices),
+            detokenize=False,
+            output_kind=RequestOutputKind.FINAL_ONLY,
+        )
+        prompt: Any = {"type": "token", "prompt_token_ids": list(prompt_token_ids)}
+        async with self._gate.entered():
+            request_id = str(next(self._request_numbers))
+            outputs: Any = await self._llm.add_request(
+                request_id, prompt, params, lora_request=self._adapter_request
+            )
+        [found] = (await outputs.get()).outputs[0].logprobs
+        logprobs = np.array([found[choice].logprob for choice in choices], np.float64)
+        return logprobs - np.logaddexp.reduce(logprobs)
 
     async def load_weights(self, version: int, weights: Mapping[str, np.ndarray]) -> str:
         """Sample from new weights from now on; returns the checksum of what the model was fed.

@@ -20,6 +20,7 @@ from vllm.engine.arg_utils import AsyncEngineArgs
 from vllm.usage.usage_lib import UsageContext
 from vllm.v1.engine.async_llm import AsyncLLM
 from vllm.v1.executor.uniproc_executor import UniProcExecutor
+from vllm.v1.metrics.loggers import StatLoggerBase
 
 CPU_BLOCK_TOKENS = 32
 """The smallest that vLLM's CPU attention takes: with its default, 128, short prompts share nothing."""
@@ -51,6 +52,7 @@ class EngineSettings:
     trust_remote_code: bool = False
     weight_transfer: Literal["ray", "nccl", "ipc"] = "ray"
     can_sleep: bool = False
+    counts_cache_hits: bool = False
     adapters: Adapters | None = None
 
 
@@ -64,8 +66,27 @@ class CoreInOneProcess(UniProcExecutor):
         atexit.register(os._exit, 0)
 
 
-def start_llm(settings: EngineSettings) -> AsyncLLM:
-    """Load the model and start its core; blocks until it is ready."""
+class CacheHits(StatLoggerBase):
+    """Prompt tokens that were asked for so far, and those whose keys and values the cache had."""
+
+    def __init__(self) -> None:
+        self.num_asked = 0
+        self.num_hits = 0
+
+    def record(
+        self, scheduler_stats: Any, iteration_stats: Any, mm_cache_stats: Any = None, engine_idx: int = 0
+    ) -> None:
+        """Called by vLLM after each step of its core."""
+        if scheduler_stats is not None:
+            self.num_asked += scheduler_stats.prefix_cache_stats.queries
+            self.num_hits += scheduler_stats.prefix_cache_stats.hits
+
+    def log_engine_initialized(self) -> None:
+        """Nothing is said of the start."""
+
+
+def start_llm(settings: EngineSettings, cache_hits: CacheHits | None = None) -> AsyncLLM:
+    """Load the model and start its core; blocks until it is ready. `cache_hits` is kept up to date."""
     # Outputs of one step are then counted together, without a pause in between.
     os.environ["VLLM_V1_OUTPUT_PROC_CHUNK_SIZE"] = str(2**20)
     is_cpu = settings.num_threads > 0
@@ -85,7 +106,11 @@ def start_llm(settings: EngineSettings) -> AsyncLLM:
         cache = config.cache_config
         cache.kv_cache_memory_bytes = min(_cache_bytes(config), settings.max_cache_bytes)
     with held_children("actors.core_main"):
-        return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        if cache_hits is None:
+            return AsyncLLM.from_vllm_config(config, disable_log_stats=True)
+        return AsyncLLM.from_vllm_config(
+            config, stat_loggers=[lambda config, engine_index: cache_hits], disable_log_stats=False
+        )
 
 
 def _generating(settings: EngineSettings) -> dict[str, Any]:

@@ -61,6 +61,13 @@ class SamplingActor:
         from actors.start_engine import start_engine
 
         self._engine = start_engine(self._args, self._actor_index, len(self._cores))
+        self._search = None
+        if self._args.is_searched:
+            from actors.start_search import start_search
+
+            self._search = await start_search(
+                self._args, self._engine, self._tokenizer, len(self._cores), self._threads
+            )
         self._watch = asyncio.create_task(self._end_with_engine())
         return {"start_s": time.perf_counter() - started_s, "pid": os.getpid()}
 
@@ -75,6 +82,12 @@ class SamplingActor:
                 )
             )
         return await self._grade(asked, list(itertools.chain(*parts)))
+
+    async def search(self, index: int, problem: Problem, sampling: Sampling) -> Group:
+        """Search one problem; the chosen solution is the group's one response."""
+        assert self._search is not None, "--method names a search"
+        with self._engine_or_end():
+            return await self._search.searcher.search(index, problem, sampling)
 
     async def sample_batch(self, items: Sequence[tuple[int, Problem, Sampling]]) -> list[Group]:
         """Several groups whose requests enter the engine together, in order.
@@ -144,13 +157,16 @@ class SamplingActor:
             await self._engine.reset_prefix_cache()
 
     async def statistics(self) -> dict[str, float]:
-        """Groups and response tokens since the start."""
-        return {"groups": float(self._num_groups), "tokens": float(self._num_tokens)}
+        """Groups and response tokens since the start, and what searches did."""
+        found = {"groups": float(self._num_groups), "tokens": float(self._num_tokens)}
+        return found if self._search is None else found | self._search.statistics()
 
     async def shutdown(self) -> None:
         """End the engine and the oracle; calls under way fail."""
         self._is_closing = True
         self._watch.cancel()
+        if self._search is not None:
+            await self._search.close()
         await self._engine.close()
         getattr(self._oracle, "close", lambda: None)()
         self._threads.shutdown(wait=False, cancel_futures=True)

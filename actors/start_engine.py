@@ -34,7 +34,7 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
         EngineSettings(
             model=args.model.pretrain,
             dtype=args.model.dtype,
-            max_model_len=context_tokens(args),
+            max_model_len=context_tokens(args, args.model.pretrain),
             seed=(args.run.seed + actor_index) % 2**32,
             num_threads=engine_threads(args.model.pretrain, num_cores),
             max_cache_bytes=psutil.virtual_memory().available // (4 * num_actors),
@@ -44,6 +44,7 @@ def start_engine(args: Args, actor_index: int, num_cores: int) -> "Engine":
             trust_remote_code=args.model.trust_remote_code,
             weight_transfer=transfer_backend(args.cluster),
             can_sleep=args.cluster.vllm_sleep,
+            counts_cache_hits=args.is_searched,
             adapters=adapters(args),
         )
     )
@@ -75,19 +76,19 @@ def engine_threads(model: str, num_cores: int) -> int:
     return min(1, num_cores) if size and size.parameters < SMALL_MODEL else num_cores
 
 
-def context_tokens(args: Args) -> int:
+def context_tokens(args: Args, model: str) -> int:
     """The longest prompt and response together, or as much of it as the model takes.
 
     Raises:
         ValueError: `--max_model_len` is more than the model takes.
     """
     config = AutoConfig.from_pretrained(
-        args.model.pretrain, trust_remote_code=args.model.trust_remote_code
+        model, trust_remote_code=args.model.trust_remote_code
     ).get_text_config()
     limit = getattr(config, "max_position_embeddings", None) or longest_sequence(args)
     if args.model.max_model_len > limit:
         raise ValueError(
-            f"--max_model_len must be at most {limit}, which {args.model.pretrain} takes, got "
+            f"--max_model_len must be at most {limit}, which {model} takes, got "
             f"{args.model.max_model_len}"
         )
     return min(longest_sequence(args), limit)

@@ -7,6 +7,7 @@ from pathlib import Path
 USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
 
   evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
+  search     Search --qaf with --method into trees; --from, --view and --plot take trees that are there.
   grade      Grade anyone's completions: grade FILE --answer_key answer --response_key responses
   plots      Draw a run's plots again: plots RUN_DIRECTORY
 """
@@ -16,6 +17,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "evaluate": _evaluate,
+        "search": _search,
         "grade": _grade,
         "plots": _plots,
     }
@@ -31,6 +33,15 @@ def _evaluate(argv: Sequence[str]) -> int:
     from understand_r1_zero import cli
 
     return evaluate_offline(cli.parse(argv))
+
+
+def _search(argv: Sequence[str]) -> int:
+    from actors.search_command import search
+    from understand_r1_zero import cli
+    from understand_r1_zero.args import Args
+    from understand_r1_zero.args_search import SearchArgs
+
+    return search(cli.parse(argv, Args(search=SearchArgs(method="mcts"))))
 
 
 def _grade(argv: Sequence[str]) -> int:

@@ -11,6 +11,7 @@ from understand_r1_zero.args_critic import CriticArgs
 from understand_r1_zero.args_lora import LoraArgs
 from understand_r1_zero.args_policy import PolicyArgs
 from understand_r1_zero.args_preference import PreferenceArgs
+from understand_r1_zero.args_search import SearchArgs, SearchFileArgs, StepArgs, StepOracleArgs
 from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -155,7 +156,7 @@ class OracleArgs:
     """What scores responses (oracles/)."""
 
     oracle: str = "math"
-    """math, or the import path (module:Class) of your own."""
+    """math, or the import path (module:Class) of your own; in searches also value, prm, monte_carlo, tree, self_critic, remote (see --search_oracle)."""
     oracle_type: Literal["reward"] = "reward"
     """Oracles that return rewards."""
     audit_grader: bool = False
@@ -164,7 +165,7 @@ class OracleArgs:
     @property
     def is_rule_based(self) -> bool:
         """Whether answers are compared with gold answers, so that --preset and its like count."""
-        return self.oracle == "math"
+        return ":" not in self.oracle
 
 
 @dataclass(frozen=True)
@@ -384,6 +385,10 @@ class Args:
     lora: LoraArgs = field(default_factory=LoraArgs)
     checkpoint: CheckpointArgs = field(default_factory=CheckpointArgs)
     evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)
+    search: SearchArgs = field(default_factory=SearchArgs)
+    steps: StepArgs = field(default_factory=StepArgs)
+    step_oracle: StepOracleArgs = field(default_factory=StepOracleArgs)
+    search_files: SearchFileArgs = field(default_factory=SearchFileArgs)
     tracking: TrackingArgs = field(default_factory=TrackingArgs)
     alarm: AlarmArgs = field(default_factory=AlarmArgs)
     legacy: LegacyArgs = field(default_factory=LegacyArgs)
@@ -400,6 +405,16 @@ class Args:
         if not self.evaluation.eval_data and self.data.prompt_data == DEMO_PROMPT_DATA:
             return DEMO_EVAL_DATA
         return self.evaluation.eval_data
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether evaluation searches."""
+        return self.search.method != "sample"
+
+    @property
+    def searches_by(self) -> str:
+        """The step oracles of searches."""
+        return self.step_oracle.search_oracle or self.oracle.oracle
 
     @property
     def needs_actors(self) -> bool:

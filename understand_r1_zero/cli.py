@@ -45,22 +45,19 @@ GRADED_REWARDS = ("correct_reward", "incorrect_reward", "format_reward")
 ROUNDED_LOGPROB_GAP = 0.05
 """Default of --max_logprob_gap in 16 bits, whose rounding alone exceeds float32's default."""
 
-_ROUNDED_DEFAULTS = replace(
-    Args(), alarm=replace(Args().alarm, max_logprob_gap=ROUNDED_LOGPROB_GAP)
-)
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _SEEDS = 2**31
 
 
-def parse(argv: Sequence[str]) -> Args:
-    """Resolve a command line (without the program's name) into checked flags.
+def parse(argv: Sequence[str], base: Args | None = None) -> Args:
+    """Resolve a command line (without the program's name) into checked flags; `base` has the defaults.
 
     The seed is drawn if asked for, `run.save_path` is the run directory, `run.resume` the checkpoint
     directory to continue from or empty. A refusal is printed to stderr, one line a reason, and raises
     SystemExit(2); `--help` prints and raises SystemExit(0).
     """
     with refusals(PROGRAM):
-        return _resolve(argv)
+        return _resolve(argv, base or Args())
 
 
 def describe(args: Args) -> list[str]:
@@ -132,17 +129,17 @@ def read_recipe(path: Path, base: Args) -> Args:
     return replace(base, **groups)
 
 
-def _resolve(argv: Sequence[str]) -> Args:
+def _resolve(argv: Sequence[str], base: Args) -> Args:
     if argv and not argv[0].startswith("-"):
         raise ValueError(f"unexpected {argv[0]!r}; a recipe is given by --config {argv[0]}")
-    args = _parse_flags(argv, Args())
+    args = _parse_flags(argv, base)
     given = args.run
     found = find_checkpoint(given.resume, given.save_path) if given.resume else None
     if found or given.config:
         recipe = found.run_directory / "config.toml" if found else Path(given.config).expanduser()
-        args = _with_recipe(argv, recipe)
+        args = _with_recipe(argv, recipe, base)
     elif args.model.dtype != "float32":
-        args = _parse_flags(argv, _ROUNDED_DEFAULTS)
+        args = _parse_flags(argv, _rounded(base))
     run = args.run
     if found:
         run = replace(
@@ -161,11 +158,15 @@ def _resolve(argv: Sequence[str]) -> Args:
     return args
 
 
-def _with_recipe(argv: Sequence[str], recipe: Path) -> Args:
-    args = _parse_flags(argv, read_recipe(recipe, Args()))
+def _with_recipe(argv: Sequence[str], recipe: Path, base: Args) -> Args:
+    args = _parse_flags(argv, read_recipe(recipe, base))
     if args.model.dtype == "float32":
         return args
-    return _parse_flags(argv, read_recipe(recipe, _ROUNDED_DEFAULTS))
+    return _parse_flags(argv, read_recipe(recipe, _rounded(base)))
+
+
+def _rounded(base: Args) -> Args:
+    return replace(base, alarm=replace(base.alarm, max_logprob_gap=ROUNDED_LOGPROB_GAP))
 
 
 def _with_bundled_model(args: Args) -> Args:

@@ -47,7 +47,7 @@ def load_problems(
     keys = table.keys or (input_key, output_key)
     for flag, key in zip(("--input_key", "--output_key"), keys, strict=True):
         require_column(table, key, flag)
-    return _read(table, f"{name}/{split}", keys, limit)
+    return problems_of(table, f"{name}/{split}", keys, limit)
 
 
 def load_benchmarks(
@@ -84,7 +84,7 @@ def load_benchmarks(
             _choose_column(tables[name], input_key, STANDARD_KEYS[0], "--eval_input_key"),
             _choose_column(tables[name], output_key, STANDARD_KEYS[1], "--eval_output_key"),
         )
-        benchmarks[name] = _read(tables[name], name, keys, limit)
+        benchmarks[name] = problems_of(tables[name], name, keys, limit)
     return benchmarks
 
 
@@ -96,8 +96,18 @@ def _choose_column(table: Table, key: str, standard: str, flag: str) -> str:
     return key
 
 
-def _read(table: Table, name: str, keys: tuple[str, str], limit: int) -> list[Problem]:
-    """Problems of the first `limit` rows, or one error that names the rows at fault."""
+def problems_of(table: Table, name: str, keys: tuple[str, str], limit: int) -> list[Problem]:
+    """Problems of the first `limit` rows.
+
+    Args:
+        table: has the columns `keys`, of problem and answer.
+        name: the problems' source.
+        keys: the columns.
+        limit: at most so many.
+
+    Raises:
+        ValueError: rows have no problem or no gold answer; they are named.
+    """
     if limit < 1:
         raise ValueError(f"--max_train and --max_eval must be at least 1, got {limit}")
     found = parse_rows(table, lambda row: _parse_row(row, keys), limit)

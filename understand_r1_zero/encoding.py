@@ -14,7 +14,7 @@ out at the end.
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any
 
 import numpy as np
@@ -85,14 +85,14 @@ class Encoder:
         end_token: str = "",
         other_ends: Iterable[int] = (),
     ) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._template = template
         self.end_id = _end_id(tokenizer, end_token)
         self._end_ids = {self.end_id, *other_ends}
 
     def problem(self, problem_text: str, response: str) -> SupervisedExample:
         """A response to a problem, asked by the template."""
-        return self.pair(self._template.render(problem_text, self._tokenizer), response)
+        return self.pair(self._template.render(problem_text, self.tokenizer), response)
 
     def pair(self, prompt: Any, completion: Any) -> SupervisedExample:
         """A completion of a prompt, both texts or both lists of messages."""
@@ -120,7 +120,7 @@ class Encoder:
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """As the sampler is given a prompt: with the tokenizer's own special tokens."""
-        ids = self._tokenizer(prompt).input_ids
+        ids = self.tokenizer(prompt).input_ids
         if not ids:
             raise RowFault("the prompt has no token")
         return ids
@@ -131,23 +131,8 @@ class Encoder:
         is_ended = text.endswith(self._template.stop) or ids[-1] in self._end_ids
         return ids if is_ended else [*ids, self.end_id]
 
-    def last_tokens(self, completion: str, cuts: Sequence[int]) -> list[int]:
-        """The place of the last token that ends at each cut (in characters) or before; at least 0.
-
-        Raises:
-            ValueError: the tokenizer does not tell where its tokens are.
-        """
-        if not self._tokenizer.is_fast:
-            raise ValueError(
-                "--value_data with steps needs a fast tokenizer, which tells where its tokens are; "
-                f"that of --pretrain is {type(self._tokenizer).__name__}"
-            )
-        encoded = self._tokenizer(completion, add_special_tokens=False, return_offsets_mapping=True)
-        ends = [end for _, end in encoded.offset_mapping]
-        return [max(0, bisect_right(ends, cut) - 1) for cut in cuts]
-
     def _ids(self, text: str) -> list[int]:
-        return self._tokenizer(text, add_special_tokens=False).input_ids
+        return self.tokenizer(text, add_special_tokens=False).input_ids
 
     def _until_end(self, ids: list[int]) -> tuple[list[int], list[int]]:
         """An assistant's turn up to its end token, and what the chat template writes behind."""
@@ -175,19 +160,19 @@ class Encoder:
         return pieces
 
     def _render(self, messages: Sequence[Mapping[str, str]], is_prompt: bool) -> str:
-        if getattr(self._tokenizer, "chat_template", None) is None:
+        if getattr(self.tokenizer, "chat_template", None) is None:
             raise ValueError(
                 "conversations need a tokenizer with a chat template, and that of --pretrain has "
                 "none; give rows of prompt and completion, or an instruction-tuned --pretrain"
             )
         try:
-            text = self._tokenizer.apply_chat_template(
+            text = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=is_prompt
             )
         except TemplateError as error:
             raise RowFault(f"the chat template refuses it: {error}") from error
-        begin = self._tokenizer.bos_token
-        if begin and self._tokenizer("").input_ids[:1] == [self._tokenizer.bos_token_id]:
+        begin = self.tokenizer.bos_token
+        if begin and self.tokenizer("").input_ids[:1] == [self.tokenizer.bos_token_id]:
             text = text.removeprefix(begin)
         return text
 
@@ -212,6 +197,25 @@ def _check_messages(messages: Any) -> list[Mapping[str, str]]:
         if message["role"] == "assistant" and not message["content"].strip():
             raise RowFault(f"message {index} of role 'assistant' is empty")
     return messages
+
+
+def last_tokens(tokenizer: Any, steps: Sequence[str]) -> tuple[list[int], list[int]]:
+    """The token ids of a solution, and for each of its steps the place of the last that ends within it.
+
+    The solution is tokenised whole; a step with no token's end has the place before, at least 0.
+
+    Raises:
+        ValueError: the tokenizer does not tell where its tokens are.
+    """
+    if not tokenizer.is_fast:
+        raise ValueError(
+            "steps need a fast tokenizer, which tells where its tokens are; this one is "
+            f"{type(tokenizer).__name__}"
+        )
+    encoded = tokenizer("".join(steps), add_special_tokens=False, return_offsets_mapping=True)
+    ends = [end for _, end in encoded.offset_mapping]
+    cuts = accumulate(map(len, steps))
+    return encoded.input_ids, [max(0, bisect_right(ends, cut) - 1) for cut in cuts]
 
 
 def _end_id(tokenizer: Any, token: str) -> int:

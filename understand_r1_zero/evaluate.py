@@ -10,6 +10,7 @@ from understand_r1_zero.args import Args
 from understand_r1_zero.grading.conventions import conventions_of
 from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.scoring import BenchmarkScore, score
+from understand_r1_zero.search.settings import settings_of
 from understand_r1_zero.streaming import GroupStream, Request
 from understand_r1_zero.types import Group, Problem, Sampling
 
@@ -23,14 +24,25 @@ class Evaluation:
 
 
 def evaluation_sampling(args: Args) -> Sampling:
-    """How benchmarks are sampled: the `--eval_*` flags."""
+    """How benchmarks are sampled: the `--eval_*` flags, or step by step those of searches."""
     evaluation = args.evaluation
+    max_tokens = evaluation.eval_generate_max_length or args.sampling.generate_max_length
+    if args.is_searched:
+        steps, settings = args.steps, settings_of(args.search)
+        return Sampling(
+            num_samples=settings.num_samples_at_once,
+            temperature=0.0 if settings.method == "greedy" else steps.step_temperature,
+            top_p=steps.step_top_p,
+            top_k=-1,
+            max_tokens=steps.step_max_tokens or max_tokens,
+            seed=args.run.seed,
+        )
     return Sampling(
         num_samples=evaluation.eval_n,
         temperature=evaluation.eval_temperature,
         top_p=evaluation.eval_top_p,
         top_k=-1,
-        max_tokens=evaluation.eval_generate_max_length or args.sampling.generate_max_length,
+        max_tokens=max_tokens,
         seed=args.run.seed if evaluation.eval_temperature > 0 else None,
     )
 
@@ -40,8 +52,9 @@ def evaluate(
     benchmarks: Mapping[str, Sequence[Problem]],
     stream: GroupStream,
     on_progress: Callable[[str, int, int], None] = lambda phase, done, total: None,
+    warn: Callable[[str], None] = lambda warning: None,
 ) -> dict[str, Evaluation]:
-    """Sample and score every benchmark.
+    """Sample, or search, and score every benchmark.
 
     Answers of one problem are grouped for the vote by equivalence, as each problem finishes; with
     one response a problem there is nothing to compare, and no grading process is started.
@@ -51,13 +64,18 @@ def evaluate(
         benchmarks: problems by benchmark name.
         stream: the actors.
         on_progress: called with ("evaluate", done, total) as each problem finishes.
+        warn: told what actors have to say.
     """
     start_s = time.perf_counter()
     sampling = evaluation_sampling(args)
     names = [name for name, problems in benchmarks.items() for _ in problems]
     problems = [problem for rows in benchmarks.values() for problem in rows]
-    requests = [Request(index, problem, sampling) for index, problem in enumerate(problems)]
-    ask = stream.together if args.run.deterministic else stream.stream
+    requests = [
+        Request(index, problem, sampling, args.is_searched)
+        for index, problem in enumerate(problems)
+    ]
+    is_together = args.run.deterministic and not args.is_searched
+    ask = stream.together if is_together else stream.stream
     finished: dict[str, dict[int, Group]] = {name: {} for name in benchmarks}
     labels: dict[int, Future[list[int | None]]] = {}
     elapse_s = dict.fromkeys(benchmarks, 0.0)
@@ -69,6 +87,8 @@ def evaluate(
             finished[name][group.index] = group
             labels[group.index] = threads.submit(_label, grader, group)
             elapse_s[name] = time.perf_counter() - start_s
+            for warning in group.warnings:
+                warn(warning)
             on_progress("evaluate", done, len(requests))
         evaluations = {}
         for name, by_index in finished.items():

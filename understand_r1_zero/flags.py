@@ -19,7 +19,7 @@ from understand_r1_zero.sources import nearest
 
 T = TypeVar("T")
 
-OTHER_NAMES = {"verifier_version": "preset", "sft_holdout": "holdout"}
+OTHER_NAMES = {"verifier_version": "preset", "sft_holdout": "holdout", "from": "from_trees"}
 """Flags by another name that they have besides: Oat's, or one for a single `--algo`."""
 
 

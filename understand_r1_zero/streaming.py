@@ -27,11 +27,12 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One group to sample; `index` is its place in the order of its channel."""
+    """One group to sample, or to search; `index` is its place in the order of its channel."""
 
     index: int
     problem: Problem
     sampling: Sampling
+    is_search: bool = False
 
 
 @dataclass(eq=False)
@@ -179,7 +180,8 @@ class GroupStream:
         if call.is_batch:
             future = process.submit("sample_batch", items)
         else:
-            future = process.submit("sample", *items[0])
+            method = "search" if call.requests[0].is_search else "sample"
+            future = process.submit(method, *items[0])
         future.add_done_callback(lambda done: self._finished.put((slot, process, call, done)))
 
     def _absorb(self) -> None:

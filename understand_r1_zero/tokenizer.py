@@ -7,23 +7,27 @@ from typing import Any
 from understand_r1_zero.args import ModelArgs
 
 
-@functools.cache
 def load_tokenizer(model: ModelArgs) -> Any:
     """The tokenizer of `--pretrain`.
+
+    Raises ValueError when there is none to load.
+    """
+    return tokenizer_at(model.pretrain, model.trust_remote_code, "--pretrain")
+
+
+@functools.cache
+def tokenizer_at(path: str, trust_remote_code: bool = False, flag: str = "--value_model") -> Any:
+    """The tokenizer of the model that a flag names.
 
     Raises ValueError when there is none to load.
     """
     from transformers import AutoTokenizer
 
     try:
-        return AutoTokenizer.from_pretrained(
-            model.pretrain, trust_remote_code=model.trust_remote_code
-        )
+        return AutoTokenizer.from_pretrained(path, trust_remote_code=trust_remote_code)
     except (OSError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"--pretrain {model.pretrain} has no tokenizer that can be loaded: {reason}"
-        ) from error
+        raise ValueError(f"{flag} {path} has no tokenizer that can be loaded: {reason}") from error
 
 
 def token_decoder(model: ModelArgs) -> Callable[[int], str]:

@@ -6,6 +6,7 @@ without a copy and every layer can import them without torch.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
@@ -116,7 +117,8 @@ class Group:
 
     `index` is the position in the order problems were asked; `generate_s` and `grade_s` are wall
     seconds this group spent in the engine and in the oracle; `greedy` is the response that
-    `Sampling.has_greedy` asked for, which is no part of the group.
+    `Sampling.has_greedy` asked for, which is no part of the group. A problem that was searched has its `tree`
+    as a record (search/records.py), and the chosen solution as its one response; `warnings` are for the user.
     """
 
     index: int
@@ -127,6 +129,8 @@ class Group:
     generate_s: float
     grade_s: float
     greedy: Response | None = None
+    tree: dict[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
 
     @property
     def rewards(self) -> np.ndarray:

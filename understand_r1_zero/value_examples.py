@@ -17,13 +17,12 @@ over the cut has seen the next step, and belongs to that.
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.encoding import Encoder, SupervisedExample, load_encoder
+from understand_r1_zero.encoding import Encoder, SupervisedExample, last_tokens, load_encoder
 from understand_r1_zero.sources import open_training
 from understand_r1_zero.table_rows import RowFault, cell_of, parse_rows, text_of
 from understand_r1_zero.tables import Table
@@ -125,7 +124,7 @@ def _encode(
     solution = "".join(steps)
     is_given = prompt_key == "prompt"
     text = encoder.pair(prompt, solution) if is_given else encoder.problem(prompt, solution)
-    ends = encoder.last_tokens(solution, list(accumulate(map(len, steps))))
+    _, ends = last_tokens(encoder.tokenizer, steps)
     is_right = targets[-1] == 1.0
     known = [(end, target) for end, target in zip(ends, targets, strict=True) if target is not None]
     return ValueExample(

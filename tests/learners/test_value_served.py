@@ -16,9 +16,9 @@ from learners.model import TokenLogprobs, load_model
 from learners.rows import Limits as RowLimits
 from learners.value_model import TokenValues, save_value_model, value_head
 from understand_r1_zero.args import TINY_MODEL, Args, ModelArgs
-from understand_r1_zero.encoding import load_encoder
+from understand_r1_zero.encoding import last_tokens, load_encoder
 from understand_r1_zero.types import Trajectory
-from understand_r1_zero.values import activation_of
+from understand_r1_zero.values import ACTIVATIONS, activation_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -42,9 +42,8 @@ def test_values_at_step_ends_are_the_same(tmp_path):
     encoder = load_encoder(Args())
     ours, step_ends, sequences = [], [], []
     for problem, steps in SOLUTIONS:
-        text, solution = encoder.problem(problem, "".join(steps)), "".join(steps)
-        cuts = np.cumsum([len(step) for step in steps]).tolist()
-        step_ends.append(encoder.last_tokens(solution, cuts))
+        text = encoder.problem(problem, "".join(steps))
+        step_ends.append(last_tokens(encoder.tokenizer, steps)[1])
         prompt, completion = text.prompt_token_ids, text.completion_token_ids
         nothing = np.zeros(len(completion), np.float32)
         batch = Batch.of([Trajectory(prompt, completion, nothing, 0.0, 0)])
@@ -58,7 +57,7 @@ def test_values_at_step_ends_are_the_same(tmp_path):
         sequences.append([*prompt.tolist(), *completion.tolist()])
 
     served = serve(tmp_path, sequences)
-    read = activation_of(tmp_path)
+    read = ACTIVATIONS[activation_of(tmp_path)]
     for sequence, outputs, ends, (problem, steps), expected in zip(
         sequences, served, step_ends, SOLUTIONS, ours, strict=True
     ):

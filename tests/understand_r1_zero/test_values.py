@@ -36,9 +36,9 @@ def test_activations():
 def test_a_checkpoint_says_its_activation(tmp_path):
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"value_activation": "tanh"}))
-    assert activation_of(tmp_path)(np.array([1.0])) == pytest.approx([math.tanh(1)])
+    assert ACTIVATIONS[activation_of(tmp_path)](np.array([1.0])) == pytest.approx([math.tanh(1)])
     config.write_text("{}")
-    assert activation_of(tmp_path)(np.array([5.0])).tolist() == [5.0]
+    assert ACTIVATIONS[activation_of(tmp_path)](np.array([5.0])).tolist() == [5.0]
     config.write_text(json.dumps({"value_activation": "relu"}))
     with pytest.raises(ValueError, match="value_activation must be one of none, tanh, sigmoid"):
         activation_of(tmp_path)

@@ -84,8 +84,8 @@ Complete = Callable[[Problem, Sequence[Step], int, int], Awaitable[Sequence[Comp
 """So many completions of a partial solution, drawn by a seed."""
 Grade = Callable[[Problem, str], Awaitable[Verdict]]
 """Whether an answer is the problem's."""
-ReadOutputs = Callable[[Sequence[int]], Awaitable[np.ndarray]]
-"""The bare outputs (T, labels) of a token-classification model at T token ids."""
+ReadOutputs = Callable[[Sequence[int], int], Awaitable[np.ndarray]]
+"""The bare outputs (T - first, labels) of a token-classification model at `token_ids[first:]`."""
 ReadLogprobs = Callable[[Sequence[int], Sequence[int]], Awaitable[np.ndarray]]
 """After a prompt's token ids, the log-probs in nats of some ids as the next token, among these alone."""
 Write = Callable[[str, int, int], Awaitable[Sequence[str]]]

@@ -40,6 +40,8 @@ Encode = Callable[[str], Sequence[int]]
 """The token ids of a text that goes on, without special tokens."""
 Observe = Callable[[Sequence[Step], Step], Awaitable[Step]]
 """A step after its code was run in the state that the steps before it left."""
+Prompt = Callable[[str], Sequence[int]]
+"""The token ids of a problem's prompt, with what a reflection said the next step should heed, if it did."""
 Warn = Callable[[str], None]
 
 
@@ -65,7 +67,7 @@ class StepSampler:
     """Expands the tree of one problem.
 
     Args:
-        prompt_token_ids: of the codec's prompt for the problem.
+        prompt: the token ids of the codec's prompt for the problem, with a hint where there is one.
         reading: how samples are read.
         ask: the policy.
         seed: of the problem; each node has one of its own, by its place in the tree.
@@ -74,13 +76,13 @@ class StepSampler:
 
     def __init__(
         self,
-        prompt_token_ids: Sequence[int],
+        prompt: Prompt,
         reading: Reading,
         ask: Continue,
         seed: int,
         observe: Observe | None = None,
     ) -> None:
-        self._prompt_token_ids = tuple(prompt_token_ids)
+        self._prompt = prompt
         self._reading = reading
         self._ask = ask
         self._seed = seed
@@ -89,9 +91,10 @@ class StepSampler:
     async def __call__(self, tree: SearchTree, number: int, count: int) -> list[Node]:
         """The nodes of `count` samples below a node, in the order in which they were drawn."""
         way = tree.way(number)
-        token_ids = [*self._prompt_token_ids]
+        token_ids = [*self._prompt(tree.nodes[number].hint)]
         for node in way:
-            token_ids += node.token_ids
+            # Steps that somebody else wrote have no token ids.
+            token_ids += node.token_ids or self._reading.encode(node.text)
         samples = await self._ask(token_ids, count, node_seed(self._seed, tree.tag(number)))
         steps = [node.step for node in way]
         nodes = []

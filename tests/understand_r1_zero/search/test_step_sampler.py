@@ -25,6 +25,10 @@ FINAL = "<step>\n<p>\nSo.\n</p>\n<p>\nFinal Answer: 3\n</p>\n</step>"
 PROMPT = (90, 91)
 
 
+def prompt(hint):
+    return (*encode(hint), *PROMPT)
+
+
 def encode(text):
     return [ord(character) for character in text]
 
@@ -39,7 +43,7 @@ def sampler(texts, observe=None, **options):
     warnings = []
     faults = FaultCounts("xml")
     reading = Reading(load_codec("xml"), encode, faults, warnings.append, **options)
-    return StepSampler(PROMPT, reading, ask, 7, observe), asked, faults, warnings
+    return StepSampler(prompt, reading, ask, 7, observe), asked, faults, warnings
 
 
 def expand(sampler, tree, number=ROOT, count=5):
@@ -65,6 +69,15 @@ def test_a_fault_may_be_kept_as_an_end():
     tree = SearchTree({})
     number = tree.add(ROOT, nodes[0])
     assert not tree.is_open(number)
+
+
+def test_a_hint_is_shown_to_the_next_step_alone():
+    expander, asked, *_ = sampler([CODE])
+    tree = SearchTree({})
+    tree.root.hint = "Add."
+    (node,) = expand(expander, tree)
+    expand(expander, tree, tree.add(ROOT, node))
+    assert [ids[:4] == encode("Add.") for ids, _, _ in asked] == [True, False]
 
 
 async def say_three(steps, step):

@@ -29,6 +29,9 @@ CODECS: dict[str, Callable[[TemplatePrompt], StepCodec]] = {
 }
 """`xml`, `react`, `rstar` and `math_shepherd` have prompts of their own; the others ask by the template."""
 
+CODE_CODECS = ("xml", "react", "rstar")
+"""Those whose steps may have code."""
+
 
 def load_codec(
     name: str, template: Template | None = None, tokenizer: Any = None, extraction: str = ""

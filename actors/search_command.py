@@ -1,0 +1,132 @@
+"""The command search: questions in, searched trees out; and what is done with trees that are there."""
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from pathlib import Path
+
+from actors.search_progress import SearchProgress
+from actors.start import start_actors
+from understand_r1_zero.args import AlgorithmArgs, Args
+from understand_r1_zero.evaluate import evaluation_sampling
+from understand_r1_zero.grading.conventions import conventions_of
+from understand_r1_zero.grading.grader import Grader
+from understand_r1_zero.launch import Cluster
+from understand_r1_zero.plan import plan
+from understand_r1_zero.run_directory import RunDirectory
+from understand_r1_zero.search.offline_table import offline_lines
+from understand_r1_zero.search.questions import Question, places_done, read_questions
+from understand_r1_zero.search.records import read_trees
+from understand_r1_zero.search.summary import summary_lines
+from understand_r1_zero.search.value_plots import draw_value_plots
+from understand_r1_zero.search.view import write_view
+from understand_r1_zero.streaming import Request
+from understand_r1_zero.types import Group
+
+def search(args: Args) -> int:
+    """Run the command; returns the exit status."""
+    files = args.search_files
+    try:
+        if files.view:
+            _view(Path(files.view), files.index)
+        elif files.plot:
+            for file in draw_value_plots([Path(files.plot)], Path(files.plot).parent):
+                print(file)
+        elif files.from_trees:
+            _infer_again(args)
+        else:
+            _search(args)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _search(args: Args) -> None:
+    files = args.search_files
+    if not files.output:
+        raise ValueError("--output names no file; the searched trees go there, a JSON line each")
+    source = files.qaf or args.benchmark_data
+    if not source:
+        raise ValueError("--qaf names no questions; give a file of them")
+    questions = read_questions(source, args.evaluation)
+    output = Path(files.output)
+    done = places_done(output, questions, args.search.method)
+    # Nothing trains: every GPU is an actor's, whatever the flags of a run make of them.
+    args = replace(
+        args,
+        cluster=replace(args.cluster, collocate=True, vllm_sleep=False),
+        algorithm=AlgorithmArgs(),
+    )
+    if done:
+        print(f"{len(done)} of {len(questions)} questions are in {output} already")
+    if len(done) < len(questions):
+        _search_the_rest(args, questions, done, output)
+    print("\n".join(summary_lines(read_trees(output))))
+
+
+def _search_the_rest(
+    args: Args, questions: Sequence[Question], done: set[int], output: Path
+) -> None:
+    sampling = evaluation_sampling(args)
+    requests = [
+        Request(place, question.problem, sampling, is_search=True)
+        for place, question in enumerate(questions)
+        if place not in done
+    ]
+    run = RunDirectory.create(Path(args.run.save_path))
+    planned = plan(args, len(os.sched_getaffinity(0)))
+    with ExitStack() as stack:
+        cluster = stack.enter_context(Cluster(args.cluster.ray_address, bundles=planned.bundles))
+        progress = SearchProgress(len(questions), len(done))
+        stack.callback(progress.close)
+        fleet = start_actors(
+            cluster, planned, args, run.logs, warn=progress.warn, should_stop=threading.Event()
+        )
+        stack.callback(fleet.shutdown)
+        fleet.wait_until_ready()
+        progress.watch(lambda: [each.submit("statistics") for each in fleet.groups.processes])
+        file = stack.enter_context(output.open("a", encoding="utf-8"))
+        for group in fleet.groups.stream(requests):
+            file.write(_line(questions[group.index], group) + "\n")
+            file.flush()
+            for warning in group.warnings:
+                progress.warn(warning)
+            progress.finished(group)
+
+
+def _line(question: Question, group: Group) -> str:
+    """The tree behind its question's own row."""
+    assert group.tree is not None
+    tree = dict(group.tree)
+    tree["search"] = {"place": group.index, **tree["search"]}
+    return json.dumps(question.row | tree, ensure_ascii=False)
+
+
+def _view(path: Path, index: int) -> None:
+    if index < 0:
+        raise ValueError(f"--index must be at least 0, got {index}")
+    count = 0
+    for count, tree in enumerate(read_trees(path), start=1):
+        if count > index:
+            file = path.with_name(f"{path.stem}.{index}.html")
+            write_view(tree, file)
+            print(file)
+            return
+    raise ValueError(f"--index must be below {count}, the trees in {path}, got {index}")
+
+
+def _infer_again(args: Args) -> None:
+    path = Path(args.search_files.from_trees)
+    grading = args.grading
+    grader = Grader(conventions_of(grading), grading.grader_workers, grading.grader_timeout_s)
+    with closing(grader):
+        for line in offline_lines(path, args.search.width, grader):
+            print(line)

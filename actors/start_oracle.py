@@ -1,0 +1,139 @@
+"""From the flags to the oracle of a search, with the engines that it reads."""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from transformers import AutoConfig
+
+from actors.policy_steps import PolicySteps
+from actors.start_engine import context_tokens, engine_threads
+from actors.step_writer import StepWriter
+from actors.valuing import AnswerGrader, Valuer
+from oracles.load_steps import Parts, load_step_oracle, oracle_names
+from oracles.outcome import OutcomeOracle
+from oracles.value import ValueOracle
+from understand_r1_zero.args import Args
+from understand_r1_zero.search.codecs.step import StepCodec
+from understand_r1_zero.search.settings import published
+from understand_r1_zero.search.step_oracle import ReadLogprobs, ReadOutputs, StepOracle
+from understand_r1_zero.tokenizer import tokenizer_at
+
+if TYPE_CHECKING:
+    from actors.engine import Engine
+    from actors.llm import EngineSettings
+
+
+@dataclass(frozen=True)
+class Hands:
+    """What an actor has that oracles use."""
+
+    engine: "Engine"
+    policy: PolicySteps
+    writer: StepWriter
+    codec: StepCodec
+    answers: AnswerGrader
+    valuer: Valuer
+    num_cores: int
+
+
+async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepOracle:
+    """The oracle that `--search_oracle`, or else `--oracle`, names; `stack` ends its engines.
+
+    Raises:
+        ValueError: `--value_model` is missing, or is not what the oracle reads.
+    """
+    flags = args.step_oracle
+    spec = args.searches_by
+    names = oracle_names(spec)
+    model = flags.value_model
+    read_outputs: ReadOutputs | None = None
+    read_logprobs: ReadLogprobs = hands.engine.next_logprobs
+    tokenizer: Any = None
+    is_classified = "prm" in names and flags.prm_kind == "classifier"
+    if is_classified or "value" in names or ("tree" in names and model):
+        _check_classifier(model, spec, is_value="value" in names or "tree" in names)
+        read_outputs = _start_reader(args, hands.num_cores, stack)
+        tokenizer = tokenizer_at(model)
+    elif "prm" in names:
+        tokenizer = tokenizer_at(model or args.model.pretrain)
+        if model:
+            read_logprobs = _start_generator(args, hands.num_cores, stack)
+
+    def value_oracle() -> ValueOracle:
+        assert read_outputs is not None, "the reader was started"
+        return ValueOracle(Path(model), tokenizer, hands.codec.prompt, read_outputs)
+
+    grade = hands.answers.grade
+    inner = value_oracle() if "tree" in names and model else OutcomeOracle(grade)
+    valuer, writer = hands.valuer, hands.writer
+    parts = Parts(
+        grade=grade,
+        complete=writer.complete,
+        write=hands.policy.write,
+        make_value=value_oracle,
+        read_outputs=read_outputs,
+        read_logprobs=read_logprobs,
+        make_expand=writer.expander,
+        make_evaluate=lambda problem, seed: valuer.evaluator(problem, seed, inner),
+        tree_rules=published("mcts", simulations=flags.tree_simulations).rules,
+        tree_scale=valuer.scale,
+        prm_tokenizer=tokenizer,
+        prm_prompt=hands.codec.prompt,
+        flags=flags,
+    )
+    return load_step_oracle(spec, parts, valuer.scale)
+
+
+def _check_classifier(model: str, spec: str, *, is_value: bool) -> None:
+    if not model:
+        raise ValueError(
+            f"--oracle {spec} reads a value model: give its directory by --value_model, or score by "
+            "math or monte_carlo"
+        )
+    config = AutoConfig.from_pretrained(model)
+    is_classifier = any("TokenClassification" in name for name in config.architectures or ())
+    most = 1 if is_value else 2
+    if not is_classifier or config.num_labels > most:
+        labels = "one label" if is_value else "one label or two"
+        found = (
+            f"{config.num_labels} labels" if is_classifier else ", ".join(config.architectures or ())
+        )
+        raise ValueError(
+            f"--value_model {model} must be a token-classification model with {labels} for --oracle "
+            f"{spec}, got {found}; train one with --algo value"
+        )
+
+
+def _start_reader(args: Args, num_cores: int, stack: AsyncExitStack) -> ReadOutputs:
+    from actors.reader import Reader
+
+    reader = Reader(_settings(args, num_cores, "pooling"))
+    stack.push_async_callback(reader.close)
+    return reader.read
+
+
+def _start_generator(args: Args, num_cores: int, stack: AsyncExitStack) -> ReadLogprobs:
+    from actors.engine import Engine
+
+    engine = Engine(_settings(args, num_cores, "generate"))
+    stack.push_async_callback(engine.close)
+    return engine.next_logprobs
+
+
+def _settings(args: Args, num_cores: int, runner: Any) -> "EngineSettings":
+    from actors.llm import EngineSettings
+
+    model = args.step_oracle.value_model
+    return EngineSettings(
+        model=model,
+        dtype=args.model.dtype,
+        max_model_len=context_tokens(args, model),
+        runner=runner,
+        num_threads=engine_threads(model, num_cores),
+        max_cache_bytes=psutil.virtual_memory().available // (8 * max(1, args.cluster.num_actors)),
+        gpu_memory_share=args.step_oracle.value_gpu_ratio,
+        trust_remote_code=args.model.trust_remote_code,
+    )

@@ -1,0 +1,84 @@
+"""Steps of problems: sampled by the policy, read by a codec, their code run."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from actors.policy_steps import PolicySteps
+from understand_r1_zero.search.code_runner import CodeRunners
+from understand_r1_zero.search.completing import complete_by_steps
+from understand_r1_zero.search.growth import Expand
+from understand_r1_zero.search.step import Step
+from understand_r1_zero.search.step_oracle import Completion
+from understand_r1_zero.search.step_sampler import Reading, StepSampler
+from understand_r1_zero.search.tree import Node, SearchTree
+from understand_r1_zero.types import Problem
+
+HINT = "\n\nHint for the next step: "
+
+
+class StepWriter:
+    """Writes steps of any problem.
+
+    Args:
+        policy: samples.
+        reading: how samples become steps.
+        tokenizer: the policy's.
+        depth: of the longest solution, in steps.
+        code: runs the code of steps; None: the codec's have none.
+    """
+
+    def __init__(
+        self,
+        policy: PolicySteps,
+        reading: Reading,
+        tokenizer: Any,
+        depth: float,
+        code: CodeRunners | None,
+    ) -> None:
+        self._policy = policy
+        self._reading = reading
+        self._tokenizer = tokenizer
+        self._depth = depth
+        self._code = code
+        self.num_steps = 0
+        """Sampled so far."""
+
+    @contextlib.contextmanager
+    def states_of(self, problem: Problem) -> Iterator[None]:
+        """While this is entered, no code of the problem is run twice."""
+        with contextlib.ExitStack() as stack:
+            if self._code is not None:
+                stack.enter_context(self._code.of(problem.id))
+            yield
+
+    def expander(self, problem: Problem, seed: int) -> Expand:
+        """Samples steps below the nodes of a tree of the problem."""
+
+        async def expand(tree: SearchTree, number: int, count: int) -> Sequence[Node]:
+            with contextlib.ExitStack() as stack:
+                runner = self._code and stack.enter_context(self._code.of(problem.id))
+                sampler = StepSampler(
+                    lambda hint: self._prompt_ids(problem.text, hint),
+                    self._reading,
+                    self._policy.go_on,
+                    seed,
+                    runner.run if runner else None,
+                )
+                nodes = await sampler(tree, number, count)
+            self.num_steps += len(nodes)
+            return nodes
+
+        return expand
+
+    async def complete(
+        self, problem: Problem, steps: Sequence[Step], count: int, seed: int
+    ) -> list[Completion]:
+        """So many completions of a partial solution."""
+        nodes = [Node(step) for step in steps]
+        with self.states_of(problem):
+            return await complete_by_steps(nodes, self.expander(problem, seed), count, self._depth)
+
+    def _prompt_ids(self, problem_text: str, hint: str) -> list[int]:
+        text = f"{problem_text}{HINT}{hint}" if hint else problem_text
+        return self._tokenizer(self._reading.codec.prompt(text)).input_ids

@@ -1,0 +1,55 @@
+"""Values of steps by a value head that is read at their ends."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from understand_r1_zero.encoding import last_tokens
+from understand_r1_zero.search.step import Step
+from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, ReadOutputs, StepScores
+from understand_r1_zero.types import Problem
+from understand_r1_zero.values import ACTIVATIONS, activation_of
+
+
+class ValueOracle:
+    """The output of a linear layer on the hidden state of each step's last token, through its activation.
+
+    `V = a(w h + b)` in [-1, 1] with tanh, in [0, 1] with a sigmoid; a bare head is cut to [-1, 1], which
+    targets of +1 and -1 make it stay in.
+
+    Args:
+        directory: the value model; its `config.json` names the activation.
+        tokenizer: its own.
+        prompt: the prompt of a problem, as the model was trained on it.
+        read: the model's engine.
+
+    Raises:
+        ValueError: the activation is not known.
+
+    Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553, eq. 5; the head is `learners/value_model.py`.
+    """
+
+    def __init__(
+        self, directory: Path, tokenizer: Any, prompt: Callable[[str], str], read: ReadOutputs
+    ) -> None:
+        name = activation_of(directory)
+        self.scale = PROBABILITY if name == "sigmoid" else SIGNED
+        self._activation = ACTIVATIONS[name]
+        self._tokenizer = tokenizer
+        self._prompt = prompt
+        self._read = read
+
+    async def score(
+        self, problem: Problem, steps: Sequence[Step], first: int = 0, seed: int = 0
+    ) -> StepScores:
+        """The values of `steps[first:]`, all of them from one reading."""
+        if first >= len(steps):
+            return StepScores(())
+        prompt_ids = self._tokenizer(self._prompt(problem.text)).input_ids
+        ids, ends = last_tokens(self._tokenizer, [step.text for step in steps])
+        start = len(prompt_ids) + ends[first]
+        outputs = await self._read([*prompt_ids, *ids[: ends[-1] + 1]], start)
+        values = self._activation(outputs[[end - ends[first] for end in ends[first:]], 0])
+        return StepScores(tuple(np.clip(values, self.scale.low, self.scale.high).tolist()))

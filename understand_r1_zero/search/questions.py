@@ -1,0 +1,89 @@
+"""Questions to search, from files of every format, each with the row it came from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from understand_r1_zero.args import EvaluationArgs
+from understand_r1_zero.data import problems_of
+from understand_r1_zero.search.records import (
+    FACTS_KEY,
+    MARIO_KEYS,
+    cut_to_whole_lines,
+    question_of,
+    read_records,
+)
+from understand_r1_zero.sources import open_benchmarks
+from understand_r1_zero.table_rows import require_column
+from understand_r1_zero.types import Problem
+
+KNOWN_KEYS = (("question", "answer"), ("content", "answer"))
+"""Columns of question and answer in Super_MARIO's qaf files and in ReST-MCTS*'s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A problem, and its row as it stands in the file, which its tree's record begins with."""
+
+    problem: Problem
+    row: dict[str, Any]
+
+
+def read_questions(source: str, evaluation: EvaluationArgs) -> list[Question]:
+    """Every question of a file, or of any other source of benchmarks; equal ones stay apart.
+
+    The columns are `--eval_input_key` and `--eval_output_key` where the file has both, else question or
+    content, and answer.
+
+    Raises:
+        ValueError: it cannot be read, or has rows without a question or a gold answer; they are named.
+    """
+    own = (evaluation.eval_input_key, evaluation.eval_output_key)
+    questions = []
+    for name, table in open_benchmarks(source).items():
+        fitting = (keys for keys in (own, *KNOWN_KEYS) if set(keys) <= set(table.columns))
+        keys = table.keys or next(fitting, own)
+        for flag, key in zip(("--eval_input_key", "--eval_output_key"), keys, strict=True):
+            require_column(table, key, flag)
+        problems = problems_of(table, name, keys, evaluation.max_eval)
+        questions += [
+            Question(problem, {"question": problem.text, "answer": list(problem.answers)} | own_cells(row))
+            for problem, row in zip(problems, table.rows, strict=False)
+        ]
+    return questions
+
+
+def own_cells(row: Any) -> dict[str, Any]:
+    """What of a row its tree's record keeps: no other tree, and nothing that JSON cannot hold."""
+    return {
+        key: value
+        for key, value in row.items()
+        if key not in (*MARIO_KEYS, FACTS_KEY) and isinstance(value, str | int | float | list)
+    }
+
+
+def places_done(output: Path, questions: Sequence[Question], method: str) -> set[int]:
+    """The places of the questions whose trees are in the file; its last line, if it was cut, is dropped.
+
+    Raises:
+        ValueError: the file is of other questions, or of another method.
+    """
+    cut_to_whole_lines(output)
+    done = set()
+    for number, record in enumerate(read_records(output), start=1):
+        facts = record.get(FACTS_KEY, {})
+        place = facts.get("place", -1)
+        is_known = 0 <= place < len(questions)
+        if not is_known or question_of(record) != question_of(questions[place].row):
+            raise ValueError(
+                f"--output {output}, line {number} is no tree of these questions; give another "
+                "--output, or the --qaf it was made from"
+            )
+        if facts.get("method") != method:
+            raise ValueError(
+                f"--output {output}, line {number} was searched by {facts.get('method')}, and not by "
+                f"{method}; give another --output"
+            )
+        done.add(place)
+    return done
