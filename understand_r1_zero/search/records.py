@@ -172,7 +172,8 @@ def golds_of(record: Mapping[str, Any]) -> list[str]:
 
 def facts_of(tree: SearchTree) -> SearchFacts:
     """What the record says of the search; nothing where it says nothing."""
-    return cast(SearchFacts, tree.record.get("search") or {})
+    found = tree.record.get("search")
+    return cast(SearchFacts, found) if isinstance(found, dict) else {}
 
 
 def chosen_of(tree: SearchTree) -> int | None:
