@@ -74,7 +74,11 @@ class CacheHits(StatLoggerBase):
         self.num_hits = 0
 
     def record(
-        self, scheduler_stats: Any, iteration_stats: Any, mm_cache_stats: Any = None, engine_idx: int = 0
+        self,
+        scheduler_stats: Any,
+        iteration_stats: Any,
+        mm_cache_stats: Any = None,
+        engine_idx: int = 0,
     ) -> None:
         """Called by vLLM after each step of its core."""
         if scheduler_stats is not None:

@@ -50,9 +50,7 @@ def evaluate_offline(args: Args) -> int:
             )
             stack.callback(fleet.shutdown)
             fleet.wait_until_ready()
-            evaluations = evaluate(
-                args, benchmarks, fleet.groups, console.progress, console.warn
-            )
+            evaluations = evaluate(args, benchmarks, fleet.groups, console.progress, console.warn)
         GraderReport(args, run, console.warn).store_evaluations(0, evaluations)
         console.evaluation(0, {name: found.score for name, found in evaluations.items()})
         console.note(f"results  {run.eval_results}")

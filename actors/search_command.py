@@ -27,6 +27,7 @@ from understand_r1_zero.search.view import write_view
 from understand_r1_zero.streaming import Request
 from understand_r1_zero.types import Group
 
+
 def search(args: Args) -> int:
     """Run the command; returns the exit status."""
     files = args.search_files

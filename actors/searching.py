@@ -104,9 +104,7 @@ class Searcher:
                 tree.nodes[number].reward = verdict_value(verdict, SIGNED)
         return verdicts[chosen]
 
-    def _state_facts(
-        self, tree: SearchTree, solved: Solved, verdict: Verdict, seed: int
-    ) -> None:
+    def _state_facts(self, tree: SearchTree, solved: Solved, verdict: Verdict, seed: int) -> None:
         spent = solved.outcome.spent
         facts = SearchFacts(
             method=self._settings.method,
@@ -124,9 +122,7 @@ class Searcher:
 
 def _response(tree: SearchTree, chosen: int | None, verdict: Verdict) -> Response:
     """The chosen solution, which was sampled step by step: the tokens' own log-probs are not kept."""
-    token_ids = [
-        token_id for node in tree.way(chosen or ROOT) for token_id in node.token_ids
-    ]
+    token_ids = [token_id for node in tree.way(chosen or ROOT) for token_id in node.token_ids]
     return Response(
         text=tree.text(chosen or ROOT),
         token_ids=np.array(token_ids, np.int32),

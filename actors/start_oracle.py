@@ -99,7 +99,9 @@ def _check_classifier(model: str, spec: str, *, is_value: bool) -> None:
     if not is_classifier or config.num_labels > most:
         labels = "one label" if is_value else "one label or two"
         found = (
-            f"{config.num_labels} labels" if is_classifier else ", ".join(config.architectures or ())
+            f"{config.num_labels} labels"
+            if is_classifier
+            else ", ".join(config.architectures or ())
         )
         raise ValueError(
             f"--value_model {model} must be a token-classification model with {labels} for --oracle "

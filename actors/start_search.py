@@ -87,9 +87,7 @@ async def start_search(
     async with AsyncExitStack() as stack:
         code = None
         if steps.step_codec in CODE_CODECS:
-            limits = CodeLimits(
-                wall_s=steps.code_wall_s, memory_bytes=steps.code_memory_mb * 2**20
-            )
+            limits = CodeLimits(wall_s=steps.code_wall_s, memory_bytes=steps.code_memory_mb * 2**20)
             interpreter = Interpreter(limits, is_unsafe=steps.unsafe_interpreter)
             code = CodeRunners(stack.enter_context(interpreter), codec, threads)
         writer = StepWriter(policy, reading, tokenizer, settings.depth, code)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from understand_r1_zero import voting
+from understand_r1_zero.search.step_oracle import PROBABILITY, Scale
 from understand_r1_zero.search.tree import SearchTree
 
 AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
@@ -20,9 +21,24 @@ Source: min, product: Math-Shepherd, arXiv:2312.08935; last: Snell et al. 2024, 
 VOTES = ("best", "majority", "weighted")
 
 
-def solution_score(tree: SearchTree, number: int, aggregate: str) -> float:
-    """`AGGREGATES` of the own values on the way to a node, those that have one; 0 where none has."""
+def solution_score(
+    tree: SearchTree, number: int, aggregate: str, scale: Scale | None = None
+) -> float:
+    """`AGGREGATES` of the own values on the way to a node, those that have one; 0 where none has.
+
+    With a scale they are brought from it into [0, 1] first, where products and weights make sense.
+
+    Raises:
+        ValueError: a value is outside the scale.
+    """
     values = [node.value for node in tree.way(number) if node.value is not None]
+    if scale is not None:
+        if any(not scale.low <= value <= scale.high for value in values):
+            raise ValueError(
+                f"the steps to node {tree.tag(number)} have values {values} outside the scale "
+                f"{scale.low:g} to {scale.high:g}; name the scale of the oracle that gave them"
+            )
+        values = [scale.into(PROBABILITY, value) for value in values]
     return AGGREGATES[aggregate](values) if values else 0.0
 
 

@@ -48,7 +48,10 @@ def read_questions(source: str, evaluation: EvaluationArgs) -> list[Question]:
             require_column(table, key, flag)
         problems = problems_of(table, name, keys, evaluation.max_eval)
         questions += [
-            Question(problem, {"question": problem.text, "answer": list(problem.answers)} | own_cells(row))
+            Question(
+                problem,
+                {"question": problem.text, "answer": list(problem.answers)} | own_cells(row),
+            )
             for problem, row in zip(problems, table.rows, strict=False)
         ]
     return questions

@@ -5,8 +5,8 @@ in the order in which they were added, the root by 0.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from understand_r1_zero.search.step import Step
@@ -169,50 +169,13 @@ class SearchTree:
             waiting += reversed(self.nodes[number].children)
 
     def tag(self, number: int) -> str:
-        """Super_MARIO's name of a node: `0`, its first child `0.1`, that one's second `0.1.2`."""
+        """Super_MARIO's name of a node: `0`, its first child `0.0`, that one's second `0.0.1`."""
         places = []
         while number != ROOT:
             parent = self.nodes[number].parent
-            places.append(str(self.nodes[parent].children.index(number) + 1))
+            places.append(str(self.nodes[parent].children.index(number)))
             number = parent
         return ".".join(["0", *reversed(places)])
-
-    def to_record(self) -> dict[str, Any]:
-        """All of it as JSON values, but simulations under way."""
-        nodes = []
-        for node in self.nodes:
-            fields = asdict(node)
-            del fields["children"], fields["pending"], fields["depth"]
-            nodes.append(fields)
-        return {"record": self.record, "nodes": nodes}
-
-    @classmethod
-    def from_record(cls, record: Mapping[str, Any]) -> "SearchTree":
-        """The tree that `to_record` wrote.
-
-        Raises:
-            ValueError: it is no such record.
-        """
-        try:
-            nodes = [_node_of(fields) for fields in record["nodes"]]
-            tree = cls(record["record"])
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"this is no search tree: {error}; was it cut?") from error
-        if not nodes or nodes[0].parent != NO_PARENT:
-            raise ValueError("this is no search tree: its first node is no root")
-        tree.nodes = nodes
-        for number, node in enumerate(nodes[1:], start=1):
-            if not 0 <= node.parent < number:
-                raise ValueError(
-                    f"node {number} has the parent {node.parent}, which is not before it"
-                )
-            parent = nodes[node.parent]
-            parent.children.append(number)
-            node.depth = parent.depth + 1
-        tree._is_open = [not node.terminal for node in nodes]
-        for number in range(len(nodes) - 1, -1, -1):
-            tree._close(number)
-        return tree
 
     def _close_upwards(self, number: int) -> None:
         while self._close(number) and number != ROOT:
@@ -224,23 +187,3 @@ class SearchTree:
         if node.is_expanded and not self.open_children(number):
             self._is_open[number] = False
         return not self._is_open[number]
-
-
-def _node_of(fields: Mapping[str, Any]) -> Node:
-    node = Node(**{**fields, "step": Step(**fields["step"])})
-    node.token_ids = tuple(node.token_ids)
-    return node
-
-
-def reindexed(tree: SearchTree, kept: Sequence[int]) -> SearchTree:
-    """The tree of the nodes that are kept, with their ancestors; numbers change, order does not."""
-    chosen = {ROOT}
-    for number in kept:
-        chosen.update(tree.path(number))
-    order = sorted(chosen)
-    place = {number: i for i, number in enumerate(order)}
-    record = tree.to_record()
-    nodes = [dict(record["nodes"][number]) for number in order]
-    for fields in nodes[1:]:
-        fields["parent"] = place[fields["parent"]]
-    return SearchTree.from_record({"record": tree.record, "nodes": nodes})

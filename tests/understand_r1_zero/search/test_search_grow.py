@@ -150,9 +150,9 @@ def noisy(seed, num_parallel, delay_s=0.0):
 
 @pytest.mark.parametrize("num_parallel", [1, 4])
 def test_the_same_seed_makes_the_same_tree_whatever_comes_first(num_parallel):
-    trees = [noisy(3, num_parallel, delay_s=0.01).to_record() for _ in range(3)]
+    trees = [noisy(3, num_parallel, delay_s=0.01).nodes for _ in range(3)]
     assert trees[0] == trees[1] == trees[2]
-    assert noisy(4, num_parallel).to_record() != trees[0]
+    assert noisy(4, num_parallel).nodes != trees[0]
 
 
 def test_parallel_simulations_take_different_leaves():

@@ -1,17 +1,24 @@
-"""Files of trees: Super_MARIO's form both ways, and files that were cut."""
+"""Files of trees: ours without loss, Super_MARIO's and rStar-Math's, and files that were cut."""
 
 import json
 import math
 
 import pytest
 
+from tests.understand_r1_zero.search.grown_trees import grown, searched
 from understand_r1_zero.search.records import (
+    FAILURES,
+    chosen_of,
     cut_to_whole_lines,
-    from_mario,
+    facts_of,
+    from_record,
+    golds_of,
+    question_of,
     read_trees,
-    to_mario,
+    to_record,
     whole_lines,
 )
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
 MARIO = {
@@ -29,7 +36,7 @@ MARIO = {
 
 
 def test_super_marios_record_is_read():
-    tree = from_mario(MARIO)
+    tree = from_record(MARIO)
     assert tree.record == {"index": 3, "question": "What is 2 + 3?", "answer": "5"}
     assert [node.text for node in tree.nodes] == [
         "",
@@ -47,27 +54,108 @@ def test_super_marios_record_is_read():
     assert tree.is_open(ROOT)
 
 
-def test_what_is_written_as_super_marios_reads_back():
-    tree = from_mario(MARIO)
-    again = from_mario(json.loads(json.dumps(to_mario(tree))))
+NINE_KEYS = list(MARIO["react"]["0"])
+
+
+def test_what_is_written_keeps_super_marios_keys_and_values():
+    written = to_record(from_record(MARIO))["react"]
+    # It counts children from 0, and leaves no gaps.
+    for tag, written_tag in {
+        "0": "0",
+        "0.1": "0.0",
+        "0.2": "0.1",
+        "0.10": "0.2",
+        "0.1.1": "0.0.0",
+    }.items():
+        found, fields = written[written_tag], dict(MARIO["react"][tag])
+        if tag == "0":
+            fields["extra_info"] = "question: What is 2 + 3?"
+        assert list(found) == [*NINE_KEYS, "ours"]
+        assert {key: found[key] for key in NINE_KEYS} == pytest.approx(fields)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_record_is_read_back_without_loss(seed):
+    tree = grown(seed)
+    tree.record |= {
+        "solutions": [{"tag": "0.0", "value": 1.0}],
+        "search": {"seed": 3},
+        "other": [1],
+    }
+    line = json.dumps(to_record(tree), allow_nan=False)
+    again = from_record(json.loads(line))
     assert again.nodes == tree.nodes
-    written = to_mario(tree)["react"]
-    for tag, fields in MARIO["react"].items():
-        # Its third child is the one that the file calls the tenth.
-        found = written["0.3" if tag == "0.10" else tag]
-        assert found.keys() == fields.keys()
-        assert [found[k] for k in ("value", "q_value", "visit_count")] == pytest.approx(
-            [fields[k] for k in ("value", "q_value", "visit_count")]
-        )
-        assert found["prior"] == pytest.approx(fields["prior"])
-        assert {k: found[k] for k in ("text", "action", "final_answer")} == {
-            k: fields[k] for k in ("text", "action", "final_answer")
-        }
+    assert again.record == tree.record
+    assert [again.is_open(i) for i in range(len(tree.nodes))] == [
+        tree.is_open(i) for i in range(len(tree.nodes))
+    ]
+    assert json.dumps(to_record(again), allow_nan=False) == line
+
+
+def test_nodes_of_ours_keep_their_numbers_though_they_were_not_added_depth_first():
+    tree = SearchTree({})
+    a, b = (tree.add(ROOT, Node(Step(text))) for text in "ab")
+    tree.add(b, Node(Step("ba")))
+    tree.add(a, Node(Step("aa")))
+    again = from_record(json.loads(json.dumps(to_record(tree))))
+    assert [node.text for node in again.nodes] == ["", "a", "b", "ba", "aa"]
+
+
+def super_marios_tags(nodes, most_children):
+    """The nodes that its offline inference finds, which counts children from 0 up to `most_children`."""
+    found, waiting = [], ["0"]
+    while waiting:
+        tag = waiting.pop(0)
+        found.append(tag)
+        waiting += [t for i in range(most_children) if (t := f"{tag}.{i}") in nodes]
+    return found
+
+
+def test_super_marios_own_tools_find_every_node():
+    record = to_record(searched(20))
+    nodes = record["react"]
+    assert record["react"]["solutions"][0]["final_answer"] == "24"
+    assert "solutions" not in record
+    found = super_marios_tags(nodes, 5)
+    assert len(found) == len(nodes) - 1 > 50
+    assert all(isinstance(nodes[tag]["final_answer"], str) for tag in found)
+
+
+def test_failures_that_super_mario_writes_as_answers_are_ends_without_one():
+    fields = {**MARIO["react"]["0.1.1"], "value": -1}
+    nodes = {f"0.{i}": {**fields, "final_answer": text} for i, text in enumerate(FAILURES)}
+    tree = from_record({"react": {"0": MARIO["react"]["0"], **nodes}})
+    assert tree.finals() == []
+    assert [node.terminal for node in tree.nodes[1:]] == ["no step", "depth", "code errors"]
 
 
 def test_rstars_records_are_the_same_under_another_key():
     rstar = {"question": "q", "rstar": MARIO["react"]}
-    assert from_mario(rstar).nodes == from_mario(MARIO).nodes
+    assert from_record(rstar).nodes == from_record(MARIO).nodes
+
+
+def test_solutions_beside_the_nodes_are_read_and_name_the_chosen_node():
+    react = {**MARIO["react"], "solutions": [{"final_answer": "5", "tag": "0.1.1"}]}
+    tree = from_record({**MARIO, "react": react})
+    chosen = chosen_of(tree)
+    assert tree.nodes[chosen].answer == "5"
+    assert tree.record["solutions"][0]["tag"] == tree.tag(chosen) == "0.0.0"
+    assert chosen_of(from_record(MARIO)) is None
+
+
+def test_what_the_search_says_of_itself_is_kept():
+    tree = searched(20)
+    again = from_record(json.loads(json.dumps(to_record(tree))))
+    assert facts_of(again) == tree.record["search"]
+    assert again.nodes[chosen_of(again)].answer == "24"
+    assert facts_of(from_record(MARIO)) == {}
+
+
+def test_problems_and_gold_answers_are_found_under_several_names():
+    assert question_of({"problem": "p"}) == question_of({"content": "p", "question": ""}) == "p"
+    assert golds_of({"answer": ["1", 2]}) == ["1", "2"]
+    assert golds_of({"real_answer": "1"}) == ["1"]
+    assert (question_of({}), golds_of({})) == ("", [])
 
 
 @pytest.mark.parametrize(
@@ -75,16 +163,21 @@ def test_rstars_records_are_the_same_under_another_key():
     [
         ({"question": "q"}, "react"),
         ({"react": {"0": MARIO["react"]["0"], "0.1.1": MARIO["react"]["0.1.1"]}}, "no parent 0.1"),
+        ({"react": {"0.1": MARIO["react"]["0.1"]}}, "no parent 0"),
+        ({"react": {"0": {"text": ""}, "0.1": {"value": 1}}}, "node 0.1 is at fault: 'text'"),
+        ({"react": {"0": {**MARIO["react"]["0"], "ours": {"colour": 2}}}}, "colour"),
     ],
 )
 def test_what_is_no_tree_is_refused(record, word):
     with pytest.raises(ValueError, match=word):
-        from_mario(record)
+        from_record(record)
 
 
 def write(path, count):
-    trees = [from_mario({**MARIO, "index": i}) for i in range(count)]
-    lines = [json.dumps(t.to_record() if i % 2 else to_mario(t)) for i, t in enumerate(trees)]
+    trees = [from_record({**MARIO, "index": i}) for i in range(count)]
+    lines = [
+        json.dumps(MARIO | {"index": i} if i % 2 else to_record(t)) for i, t in enumerate(trees)
+    ]
     path.write_text("".join(f"{line}\n" for line in lines))
 
 
@@ -115,4 +208,6 @@ def test_a_prior_of_nothing_is_nothing():
     assert node.logprob == -math.inf
     tree = SearchTree({})
     tree.add(ROOT, node)
-    assert to_mario(tree)["react"]["0.1"]["prior"] == 0.0
+    record = to_record(tree)
+    assert record["react"]["0.0"]["prior"] == 0.0
+    assert from_record(record).nodes == tree.nodes
