@@ -11,7 +11,7 @@ import itertools
 import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ CHAT_TEMPLATE = (
 )
 MAX_RESPONSE = 64
 BATCH = 64
+
+Document = tuple[str, ...]
+"""Texts that are given and texts that are learned, in turn: a prompt, a response, perhaps another prompt, ..."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def benchmark_problems() -> dict[str, list[Problem]]:
 
 def dialogues(
     rng: random.Random, answer: Callable[[Sum, random.Random], str]
-) -> Iterator[tuple[str, str]]:
+) -> Iterator[Document]:
     """Endless (prompt, response) pairs; no benchmark problem among them."""
     held_out = {problem.text for rows in benchmark_problems().values() for problem in rows}
     while True:
@@ -115,7 +118,7 @@ def dialogues(
             yield render_qwen_math(question), answer(problem, rng)
 
 
-def worksheets(rng: random.Random) -> Iterator[tuple[str, str]]:
+def worksheets(rng: random.Random) -> Iterator[Document]:
     """Endless sheets of six worked lines, the arithmetic behind the dialogues."""
     lines = (line for _ in itertools.count() for line in draw_sum(rng).lines)
     while True:
@@ -151,18 +154,18 @@ def build_tokenizer(rng: random.Random) -> Any:
     return tokenizer
 
 
-def build_model(tokenizer: Any) -> Any:
-    """A Qwen2 of two layers with freshly drawn weights."""
+def build_model(tokenizer: Any, num_layers: int = 2) -> Any:
+    """A Qwen2 of a few layers with freshly drawn weights."""
     stops = tokenizer.convert_tokens_to_ids([END, END_OF_TEXT])
     config = Qwen2Config(
         vocab_size=512,
         hidden_size=128,
-        num_hidden_layers=2,
+        num_hidden_layers=num_layers,
         num_attention_heads=4,
         num_key_value_heads=2,
         intermediate_size=384,
         max_position_embeddings=4096,
-        max_window_layers=2,
+        max_window_layers=num_layers,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=stops,
@@ -175,43 +178,79 @@ def build_model(tokenizer: Any) -> Any:
 
 
 def batches(
-    documents: Iterator[tuple[str, str]], tokenizer: Any, rng: random.Random
+    documents: Iterator[Document], tokenizer: Any, rng: random.Random, max_response: int
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Endless (token ids, is-response mask), both (BATCH, T), padded on the right, like lengths together."""
+    """Endless (token ids, is-learned mask), both (BATCH, T), padded on the right, like lengths together.
+
+    A document is cut `max_response` tokens after its prompt.
+    """
     while True:
-        prompts, responses = zip(*itertools.islice(documents, 16 * BATCH), strict=True)
-        pairs = list(
-            zip(*(tokenizer(list(texts)).input_ids for texts in (prompts, responses)), strict=True)
-        )
-        pairs = [(prompt, response[:MAX_RESPONSE]) for prompt, response in pairs]
-        pairs.sort(key=lambda pair: len(pair[0]) + len(pair[1]))
-        starts = list(range(0, len(pairs), BATCH))
+        drawn = list(itertools.islice(documents, 16 * BATCH))
+        pieces = iter(tokenizer([text for document in drawn for text in document]).input_ids)
+        rows = [
+            _row(list(itertools.islice(pieces, len(document))), max_response) for document in drawn
+        ]
+        rows.sort(key=lambda row: len(row[0]))
+        starts = list(range(0, len(rows), BATCH))
         rng.shuffle(starts)
+        pad = torch.nn.utils.rnn.pad_sequence
         for start in starts:
-            batch = pairs[start : start + BATCH]
-            rows = [torch.tensor(prompt + response) for prompt, response in batch]
-            masks = [
-                torch.arange(len(row)) >= len(pair[0])
-                for row, pair in zip(rows, batch, strict=True)
-            ]
-            pad = torch.nn.utils.rnn.pad_sequence
+            batch = rows[start : start + BATCH]
+            ids, masks = ([row[part] for row in batch] for part in (0, 1))
             yield (
-                pad(rows, batch_first=True, padding_value=tokenizer.pad_token_id or 0),
+                pad(ids, batch_first=True, padding_value=tokenizer.pad_token_id or 0),
                 pad(masks, batch_first=True, padding_value=False),
             )
 
 
+def _row(pieces: list[list[int]], max_response: int) -> tuple[torch.Tensor, torch.Tensor]:
+    ids = torch.tensor(list(itertools.chain.from_iterable(pieces)))
+    lengths = torch.tensor([len(piece) for piece in pieces])
+    is_learned = (torch.arange(len(pieces)) % 2 == 1).repeat_interleave(lengths)
+    end = len(pieces[0]) + max_response
+    return ids[:end], is_learned[:end]
+
+
 def response_loss(model: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy in nats over the response tokens, the only ones whose logits are computed."""
+    """Mean cross-entropy in nats over the learned tokens, the only ones whose logits are computed."""
     hidden = model.model(input_ids=ids[:, :-1]).last_hidden_state
     return functional.cross_entropy(model.lm_head(hidden[mask[:, 1:]]), ids[:, 1:][mask[:, 1:]])
 
 
-def pretrain(model: Any, tokenizer: Any, steps: int, rng: random.Random) -> None:
-    """Worksheets, then careful pupils only, then all; Muon for matrices, AdamW for the rest.
+def in_parts(
+    parts: Sequence[tuple[Iterator[Document], int]],
+    tokenizer: Any,
+    rng: random.Random,
+    max_response: int = MAX_RESPONSE,
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """`batches` of one kind of documents after another, so many of each."""
+    return itertools.chain.from_iterable(
+        itertools.islice(batches(documents, tokenizer, rng, max_response), num_batches)
+        for documents, num_batches in parts
+    )
+
+
+def homework(
+    steps: int, tokenizer: Any, rng: random.Random
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Worksheets, then careful pupils only, then all.
 
     Without the second part it is luck whether the model learns to copy the right term.
     """
+    parts = (
+        (worksheets(rng), steps // 5),
+        (dialogues(rng, answer_in_steps), steps * 9 // 20),
+        (dialogues(rng, answer_somehow), steps),
+    )
+    return in_parts(parts, tokenizer, rng)
+
+
+def pretrain(
+    model: Any,
+    corpus: Iterator[tuple[torch.Tensor, torch.Tensor]],
+    steps: int,
+) -> None:
+    """So many optimizer steps on `batches`, the rate falling to zero; Muon for matrices, AdamW for the rest."""
     matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     others = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
     optimizers = (
@@ -219,12 +258,6 @@ def pretrain(model: Any, tokenizer: Any, steps: int, rng: random.Random) -> None
         torch.optim.AdamW(others, lr=3e-3, betas=(0.9, 0.95), weight_decay=0.0),
     )
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
-    parts = (worksheets(rng), dialogues(rng, answer_in_steps), dialogues(rng, answer_somehow))
-    lengths = (steps // 5, steps * 9 // 20, steps)
-    corpus = itertools.chain.from_iterable(
-        itertools.islice(batches(part, tokenizer, rng), length)
-        for part, length in zip(parts, lengths, strict=True)
-    )
     start = time.perf_counter()
     for step, (ids, mask) in enumerate(itertools.islice(corpus, steps), start=1):
         scale = min(1.0, step / 50, 2 * (1 - (step - 1) / steps))
@@ -290,7 +323,7 @@ def main() -> None:
     rng = random.Random(options.seed)
     tokenizer = build_tokenizer(rng)
     model = build_model(tokenizer)
-    pretrain(model, tokenizer, options.steps, rng)
+    pretrain(model, homework(options.steps, tokenizer, rng), options.steps)
     model.save_pretrained(options.out)
     tokenizer.save_pretrained(options.out, save_jinja_files=False)
     measure(model.eval(), tokenizer)
