@@ -12,11 +12,12 @@ from actors.policy_steps import PolicySteps
 from actors.start_engine import context_tokens, engine_threads
 from actors.step_writer import StepWriter
 from actors.valuing import AnswerGrader, Valuer
-from oracles.load_steps import Parts, load_step_oracle, oracle_names
+from oracles.load_steps import Parts, load_step_oracle
 from oracles.outcome import OutcomeOracle
 from oracles.value import ValueOracle
 from understand_r1_zero.args import Args
 from understand_r1_zero.search.codecs.step import StepCodec
+from understand_r1_zero.search.oracle_names import parse_oracles
 from understand_r1_zero.search.settings import published
 from understand_r1_zero.search.step_oracle import ReadLogprobs, ReadOutputs, StepOracle
 from understand_r1_zero.tokenizer import tokenizer_at
@@ -47,7 +48,7 @@ async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepO
     """
     flags = args.step_oracle
     spec = args.searches_by
-    names = oracle_names(spec)
+    names = parse_oracles(spec)
     model = flags.value_model
     read_outputs: ReadOutputs | None = None
     read_logprobs: ReadLogprobs = hands.engine.next_logprobs

@@ -12,6 +12,7 @@ from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts
 from understand_r1_zero.unread import unread_flags
+from understand_r1_zero.validate_search import search_refusals
 from understand_r1_zero.workload import train_batch_refusal
 
 _AT_LEAST: dict[str, dict[str, float]] = {
@@ -91,6 +92,7 @@ def validate(args: Args) -> None:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
         errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args), *_critic(args)]
         errors += [*_preference(args.preference), *_supervised(args), *_precision(args)]
+        errors += search_refusals(args)
     if not errors:
         errors += unread_flags(args)
     if errors:
