@@ -17,7 +17,7 @@ DPI = 100
 _WIDTH_IN = 8.0
 _COLORS = ("#2f6db3", "#d1603d", "#3a8f6b", "#8a5aa8", "#b58a1b", "#4fa3b8", "#a8456b", "#6b6b6b")
 INK = "#222222"
-_FAINT_INK, _GRID = "#767676", "#e6e6e6"
+FAINT_INK, GRID = "#767676", "#e6e6e6"
 _LABEL_HEIGHT_PX = 17
 _SMOOTH_FROM = 50
 """Points from which a moving average is drawn over the raw values."""
@@ -141,16 +141,16 @@ def finish(axes: "Axes", title: str, subtitle: str, labels: Sequence[Label]) -> 
     from matplotlib.ticker import MaxNLocator
 
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(_FAINT_INK)
-    axes.tick_params(colors=_FAINT_INK, length=0, labelsize=10)
+    axes.spines["bottom"].set_color(FAINT_INK)
+    axes.tick_params(colors=FAINT_INK, length=0, labelsize=10)
     axes.tick_params(axis="x", length=3)
-    axes.grid(axis="y", color=_GRID, lw=0.8)
+    axes.grid(axis="y", color=GRID, lw=0.8)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=[1, 2, 5, 10]))
-    axes.xaxis.label.set(color=_FAINT_INK, size=10)
+    axes.xaxis.label.set(color=FAINT_INK, size=10)
     above = {"xy": (0, 1), "xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(title, xytext=(0, 25), color=INK, size=13, weight="bold", **above)
-    axes.annotate(subtitle, xytext=(0, 9), color=_FAINT_INK, size=10, **above)
+    axes.annotate(subtitle, xytext=(0, 9), color=FAINT_INK, size=10, **above)
     low, high = axes.get_xlim()
     if high - low < 1:
         axes.set_xlim(low - 0.6, high + 0.6)

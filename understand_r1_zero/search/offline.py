@@ -4,7 +4,7 @@ ReST-MCTS*'s and OpenR's names: "RM max" is vote "best" with score "last", "RM v
 "last" over all answers (`width` None); `prm_min_max` is "best" with "min", `prm_min_vote` "weighted" with "min".
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -119,6 +119,18 @@ def infer(
             num_answered += 1
             num_right += is_right(answer, tree.record)
     return OfflineScore(num_trees, num_answered, num_right)
+
+
+def judge(
+    trees: Iterable[SearchTree], is_right: IsRight, right: float = 1.0, wrong: float = -1.0
+) -> Iterator[SearchTree]:
+    """The trees, with a reward for each final node that has none: files of other programs keep none."""
+    for tree in trees:
+        for number in tree.finals():
+            node = tree.nodes[number]
+            if node.reward is None and node.answer is not None:
+                node.reward = right if is_right(node.answer, tree.record) else wrong
+        yield tree
 
 
 def _score(tree: SearchTree, number: int, rule: AnswerRule) -> float:

@@ -5,7 +5,7 @@ import operator
 import pytest
 
 from tests.understand_r1_zero.search.grown_trees import searched
-from understand_r1_zero.search.offline import AnswerRule, OfflineScore, choose, infer
+from understand_r1_zero.search.offline import AnswerRule, OfflineScore, choose, infer, judge
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import SIGNED
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
@@ -142,3 +142,20 @@ def test_accuracy_counts_trees_without_an_answer_as_wrong():
 def test_a_searched_tree_gives_its_best_answer():
     tree = searched(30)
     assert tree.nodes[choose(tree, AnswerRule(), operator.eq)].answer == "24"
+
+
+def test_final_nodes_without_a_reward_are_judged_and_others_left_alone():
+    tree = drawn()
+    tree.nodes[2].reward = 0.5
+    (judged,) = judge([tree], lambda answer, record: answer.strip() == record["answer"])
+    assert [node.reward for node in judged.nodes] == [
+        None,
+        None,
+        0.5,
+        1.0,
+        None,
+        1.0,
+        1.0,
+        None,
+        None,
+    ]
