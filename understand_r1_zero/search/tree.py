@@ -22,8 +22,9 @@ class Node:
 
     `logprob` sums the step's `num_tokens` sampled tokens, in nats. `visits` and `value_sum` are the
     search's, `value` the oracle's own word, in its declared scale. `terminal` says why nothing may follow,
-    empty where something may. `count` is how many equal siblings were merged into this one. `pending` counts
-    simulations that are under way through the node; they are not stored.
+    empty where something may. `count` is how many equal siblings were merged into this one. `hint` is what a
+    reflection said the next step should heed. `pending` counts simulations that are under way through the
+    node; they are not stored.
     """
 
     step: Step = NO_STEP
@@ -38,6 +39,7 @@ class Node:
     terminal: str = ""
     reward: float | None = None
     count: int = 1
+    hint: str = ""
     labels: dict[str, float] = field(default_factory=dict)
     children: list[int] = field(default_factory=list)
     is_expanded: bool = False

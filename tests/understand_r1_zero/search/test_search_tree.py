@@ -134,3 +134,13 @@ def test_a_part_of_a_tree_keeps_the_ways_to_its_nodes():
     assert [node.text for node in part.nodes] == ["", "b", "d"]
     assert part.nodes[2].visits == 3
     assert part.record == {"id": 1}
+
+
+def test_a_hint_is_recorded_and_older_records_have_none():
+    tree = SearchTree({})
+    tree.add(ROOT, Node(Step("a"), hint="Subtract first."))
+    record = tree.to_record()
+    assert SearchTree.from_record(record).nodes[1].hint == "Subtract first."
+    for fields in record["nodes"]:
+        del fields["hint"]
+    assert SearchTree.from_record(record).nodes[1].hint == ""
