@@ -2,8 +2,9 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from understand_r1_zero.search.selection import estimate
 from understand_r1_zero.search.tree import SearchTree
 
 
@@ -32,9 +33,22 @@ class Limits:
                 return name
         return ""
 
+    def has_budget(self, spent: Spent) -> bool:
+        """Whether tokens and seconds are left, to end what a simulation has begun."""
+        return not replace(self, simulations=math.inf).reason(spent)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Why a search ended, what it used, and the node that ended it, where one did."""
+
+    reason: str
+    spent: Spent
+    node: int | None = None
+
 
 Gate = Callable[[SearchTree, int], bool]
-"""Whether a node that was just valued ends the search."""
+"""Whether a new node ends the search, once it is valued and backed up."""
 
 
 def never(tree: SearchTree, number: int) -> bool:
@@ -48,13 +62,13 @@ def answer_found(tree: SearchTree, number: int) -> bool:
 
 
 def end_gate(threshold: float) -> Gate:
-    """A node whose own value is at least `threshold` does.
+    """A node whose `estimate` is at least `threshold` does.
 
-    Source: ReST-MCTS*, Zhang et al. 2024, arXiv:2406.03816, algorithm 2 (l).
+    Source: ReST-MCTS*, Zhang et al. 2024, arXiv:2406.03816, algorithm 2 (l), which asks when it selects the
+    node, a round later; nodes that ended are never selected here.
     """
 
     def is_reached(tree: SearchTree, number: int) -> bool:
-        value = tree.nodes[number].value
-        return value is not None and value >= threshold
+        return estimate(tree, number) >= threshold
 
     return is_reached

@@ -88,6 +88,11 @@ def q_value(tree: SearchTree, number: int) -> float:
     return tree.nodes[number].mean(-math.inf)
 
 
+def estimate(tree: SearchTree, number: int) -> float:
+    """The search's mean where it passed, else the oracle's `value`; the lowest of all without either."""
+    return tree.nodes[number].mean(own_value(tree, number))
+
+
 def visit_count(tree: SearchTree, number: int) -> float:
     """How often the search passed."""
     return float(tree.nodes[number].visits)

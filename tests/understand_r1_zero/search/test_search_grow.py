@@ -7,6 +7,7 @@ from functools import partial
 
 import pytest
 
+from tests.understand_r1_zero.search.tables import table
 from understand_r1_zero.search import backup
 from understand_r1_zero.search.grow import Rules, beam_search, tree_search
 from understand_r1_zero.search.limits import Limits, Spent, answer_found, end_gate
@@ -15,23 +16,6 @@ from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
 PUCT = partial(puct, c=1.25)
-
-
-def table(samples, values, delays=None):
-    """Expand and evaluate by a table of texts; what is not in it cannot be read, or is worth 0."""
-
-    async def expand(tree, number, count):
-        name = tree.text(number)
-        await asyncio.sleep((delays or {}).get(name, 0))
-        return [
-            Node(Step(text, answer="42" if text.isupper() else None), num_tokens=2, logprob=-1.0)
-            for text in samples.get(name, "")[:count]
-        ]
-
-    async def evaluate(tree, numbers):
-        return [values.get(tree.text(number), 0.0) for number in numbers]
-
-    return expand, evaluate
 
 
 def test_the_trace_of_a_step_level_beam():
