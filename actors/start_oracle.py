@@ -1,8 +1,7 @@
 """From the flags to the oracle of a search, with the engines that it reads."""
 
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -12,9 +11,8 @@ from actors.policy_steps import PolicySteps
 from actors.start_engine import context_tokens, engine_threads
 from actors.step_writer import StepWriter
 from actors.valuing import AnswerGrader, Valuer
-from oracles.load_steps import Parts, load_step_oracle
+from oracles.load_steps import Parts, load_step_oracle, value_oracle
 from oracles.outcome import OutcomeOracle
-from oracles.value import ValueOracle
 from understand_r1_zero.args import Args
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.oracle_names import parse_oracles
@@ -63,29 +61,31 @@ async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepO
         if model:
             read_logprobs = _start_generator(args, hands.num_cores, stack)
 
-    def value_oracle() -> ValueOracle:
-        assert read_outputs is not None, "the reader was started"
-        return ValueOracle(Path(model), tokenizer, hands.codec.prompt, read_outputs)
-
-    grade = hands.answers.grade
-    inner = value_oracle() if "tree" in names and model else OutcomeOracle(grade)
-    valuer, writer = hands.valuer, hands.writer
     parts = Parts(
-        grade=grade,
-        complete=writer.complete,
+        flags=flags,
+        grade=hands.answers.grade,
+        complete=hands.writer.complete,
         write=hands.policy.write,
-        make_value=value_oracle,
+        tokenizer=tokenizer,
+        prompt=hands.codec.prompt,
         read_outputs=read_outputs,
         read_logprobs=read_logprobs,
-        make_expand=writer.expander,
-        make_evaluate=lambda problem, seed: valuer.evaluator(problem, seed, inner),
-        tree_rules=published("mcts", simulations=flags.tree_simulations).rules,
-        tree_scale=valuer.scale,
-        prm_tokenizer=tokenizer,
-        prm_prompt=hands.codec.prompt,
-        flags=flags,
     )
-    return load_step_oracle(spec, parts, valuer.scale)
+    if "tree" in names:
+        parts = _with_search(parts, hands)
+    return load_step_oracle(spec, parts, hands.valuer.scale)
+
+
+def _with_search(parts: Parts, hands: Hands) -> Parts:
+    """What the oracle `tree` needs: its searches value steps by the value model, or ends by the grader."""
+    inner = value_oracle(parts) if parts.flags.value_model else OutcomeOracle(parts.grade)
+    return replace(
+        parts,
+        make_expand=hands.writer.expander,
+        make_evaluate=lambda problem, seed: hands.valuer.evaluator(problem, seed, inner),
+        tree_rules=published("mcts", simulations=parts.flags.tree_simulations).rules,
+        tree_scale=hands.valuer.scale,
+    )
 
 
 def _check_classifier(model: str, spec: str, *, is_value: bool) -> None:

@@ -1,20 +1,21 @@
 """Finds the oracles of steps that `--oracle` names for a search, alone or weighted: `prm=0.7,math=0.3`."""
 
-import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from oracles.combined import CombinedOracle
 from oracles.monte_carlo import FirstErrorOracle, MonteCarloOracle
 from oracles.outcome import OutcomeOracle
 from oracles.prm import ClassifierPrm, GenerativePrm
 from oracles.remote import RemoteOracle
-from oracles.self_critic import CRITIC_PROMPT, SelfCriticOracle
+from oracles.self_critic import SelfCriticOracle
 from oracles.tree import MakeEvaluate, MakeExpand, TreeOracle
+from oracles.value import ValueOracle
+from understand_r1_zero.args_search import StepOracleArgs
 from understand_r1_zero.search.grow import Rules
+from understand_r1_zero.search.oracle_names import parse_oracles
 from understand_r1_zero.search.step_oracle import (
-    PROBABILITY,
     SIGNED,
     Complete,
     Grade,
@@ -24,70 +25,65 @@ from understand_r1_zero.search.step_oracle import (
     StepOracle,
     Write,
 )
-from understand_r1_zero.sources import nearest
-from understand_r1_zero.templates import Template
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What oracles of steps are made of: callables of the run's engines, and settings.
+    """What oracles of steps are made of: flags, and callables of the run's engines.
 
-    Only those of the oracles that are asked for need be there. A process reward model is a classifier where
-    there are `read_outputs`, else a generative one.
+    Only those of the oracles that are asked for need be there. `model_path`, `tokenizer`, `prompt` and
+    `read_outputs` are the value model's or the process reward model's; `tree_scale` is that of what
+    `make_evaluate` gives.
     """
 
+    flags: StepOracleArgs
     grade: Grade
     complete: Complete | None = None
     write: Write | None = None
+    tokenizer: Any = None
+    prompt: Callable[[str], str] | None = None
     read_outputs: ReadOutputs | None = None
     read_logprobs: ReadLogprobs | None = None
     make_expand: MakeExpand | None = None
     make_evaluate: MakeEvaluate | None = None
     tree_rules: Rules | None = None
     tree_scale: Scale = SIGNED
-    """Of what `make_evaluate` gives."""
-    prm_tokenizer: Any = None
-    prm_template: Template | None = None
-    prm_tag: str = ""
-    mc_mode: Literal["hard", "soft", "linear", "binary"] = "hard"
-    mc_completions: int = 8
-    mc_round: int = 4
-    mc_threshold: float | None = None
-    critic_samples: int = 1
-    critic_prompt: str = CRITIC_PROMPT
-    remote_url: str = ""
-    remote_scale: Scale = PROBABILITY
-    remote_batch_size: int = 32
-    remote_timeout_s: float = 60.0
-    remote_sends_answers: bool = False
+
+
+def value_oracle(parts: Parts) -> ValueOracle:
+    """The value model's."""
+    read, prompt = _given(parts.read_outputs), _given(parts.prompt)
+    return ValueOracle(parts.flags.value_model, _given(parts.tokenizer), prompt, read)
 
 
 def _prm(parts: Parts) -> StepOracle:
-    tokenizer = _given(parts.prm_tokenizer)
-    if parts.read_outputs is None:
+    tokenizer = _given(parts.tokenizer)
+    if parts.flags.prm_kind == "generative":
         return GenerativePrm(tokenizer, _given(parts.read_logprobs))
-    return ClassifierPrm(tokenizer, _given(parts.prm_template), parts.read_outputs, parts.prm_tag)
+    read, prompt = _given(parts.read_outputs), _given(parts.prompt)
+    return ClassifierPrm(tokenizer, prompt, read, parts.flags.prm_tag)
 
 
 def _monte_carlo(parts: Parts) -> StepOracle:
-    complete, mode = _given(parts.complete), parts.mc_mode
+    complete, flags = _given(parts.complete), parts.flags
+    mode = flags.mc_mode
     if mode == "linear" or mode == "binary":
         return FirstErrorOracle(
             complete,
             parts.grade,
             scan=mode,
-            num_completions=parts.mc_completions,
-            round_completions=parts.mc_round,
+            num_completions=flags.mc_completions,
+            round_completions=flags.mc_round,
         )
     return MonteCarloOracle(
         complete,
         parts.grade,
         estimate=mode,
-        num_completions=parts.mc_completions,
-        round_completions=parts.mc_round,
-        threshold=parts.mc_threshold,
+        num_completions=flags.mc_completions,
+        round_completions=flags.mc_round,
+        threshold=flags.mc_threshold or None,
     )
 
 
@@ -102,21 +98,22 @@ def _tree(parts: Parts) -> StepOracle:
 
 
 def _self_critic(parts: Parts) -> StepOracle:
-    return SelfCriticOracle(_given(parts.write), parts.critic_samples, parts.critic_prompt)
+    return SelfCriticOracle(_given(parts.write), parts.flags.critic_samples)
 
 
 def _remote(parts: Parts) -> StepOracle:
+    flags = parts.flags
     return RemoteOracle(
-        parts.remote_url,
-        scale=parts.remote_scale,
-        batch_size=parts.remote_batch_size,
-        timeout_s=parts.remote_timeout_s,
-        sends_answers=parts.remote_sends_answers,
+        flags.remote_url,
+        batch_size=flags.remote_batch_size,
+        timeout_s=flags.remote_timeout_s,
+        sends_answers=flags.remote_sends_answers,
     )
 
 
-STEP_ORACLES: dict[str, Callable[[Parts], StepOracle]] = {
+FACTORIES: dict[str, Callable[[Parts], StepOracle]] = {
     "math": lambda parts: OutcomeOracle(parts.grade),
+    "value": value_oracle,
     "prm": _prm,
     "monte_carlo": _monte_carlo,
     "tree": _tree,
@@ -129,43 +126,11 @@ def load_step_oracle(spec: str, parts: Parts, scale: Scale = SIGNED) -> StepOrac
     """The oracle that is named, in its own scale, or the weighted mean of several, in `scale`.
 
     Raises:
-        ValueError: as `parse_weights`, or as the oracle has it.
+        ValueError: as `parse_oracles`, or as the oracle has it.
     """
-    weights = parse_weights(spec, STEP_ORACLES)
-    weighted = [(STEP_ORACLES[name](parts), weight) for name, weight in weights.items()]
+    weights = parse_oracles(spec)
+    weighted = [(FACTORIES[name](parts), weight) for name, weight in weights.items()]
     return weighted[0][0] if len(weighted) == 1 else CombinedOracle(weighted, scale)
-
-
-def parse_weights(spec: str, known: Collection[str]) -> dict[str, float]:
-    """The weights of `NAME[=WEIGHT],...` by name, in their order; 1 where none is given.
-
-    Raises:
-        ValueError: a name that is not known or is there twice, or a weight that is no positive number.
-    """
-    weights: dict[str, float] = {}
-    for part in spec.split(","):
-        name, equals, weight = (text.strip() for text in part.partition("="))
-        if name not in known:
-            raise ValueError(
-                f"--oracle must be of {', '.join(known)}, got {name!r}; the nearest is "
-                f"{nearest(name, known)}"
-            )
-        if name in weights:
-            raise ValueError(f"--oracle names {name} twice, got {spec!r}; add up its weights")
-        weights[name] = _weight(weight, name) if equals else 1.0
-    return weights
-
-
-def _weight(text: str, name: str) -> float:
-    try:
-        weight = float(text)
-    except ValueError:
-        weight = math.nan
-    if not (weight > 0 and math.isfinite(weight)):
-        raise ValueError(
-            f"--oracle must give {name} a positive weight, got {text!r}; leave the name out instead"
-        )
-    return weight
 
 
 def _given(part: T | None) -> T:

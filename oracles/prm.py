@@ -6,13 +6,12 @@ only our own tags are read.
 
 import asyncio
 import re
-from collections.abc import Sequence
-from itertools import accumulate
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from understand_r1_zero.encoding import Encoder
+from understand_r1_zero.encoding import last_tokens
 from understand_r1_zero.search.codecs.math_shepherd import BAD, GOOD, TAG, tagged
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import (
@@ -21,7 +20,6 @@ from understand_r1_zero.search.step_oracle import (
     ReadOutputs,
     StepScores,
 )
-from understand_r1_zero.templates import Template
 from understand_r1_zero.types import Problem
 from understand_r1_zero.values import ACTIVATIONS
 
@@ -53,11 +51,11 @@ class ClassifierPrm:
 
     Without a `tag` a value is read at the last token that ends within the step, as `value_examples.py` has
     it. With one the text of a step goes without the blanks around it, the tag comes after it and nothing
-    between, and the value is read at the tag (`<extra_0>` of Qwen2.5-Math-PRM, with the template `qwen_math`).
+    between, and the value is read at the tag (`<extra_0>` of Qwen2.5-Math-PRM, with the prompt of `qwen_math`).
 
     Args:
         tokenizer: the reward model's.
-        template: how it is asked the problem.
+        prompt: how it is asked the problem.
         read: its outputs.
         tag: the separator token; empty: none.
 
@@ -68,10 +66,15 @@ class ClassifierPrm:
     scale = PROBABILITY
 
     def __init__(
-        self, tokenizer: Any, template: Template, read: ReadOutputs, tag: str = ""
+        self,
+        tokenizer: Any,
+        prompt: Callable[[str], str],
+        read: ReadOutputs,
+        tag: str = "",
     ) -> None:
         _require_fast(tokenizer)
-        self._encoder = Encoder(tokenizer, template)
+        self._tokenizer = tokenizer
+        self._prompt = prompt
         self._read = read
         self._tag = tag
         self._tag_id = _one_token(tokenizer, tag, "--prm_tag") if tag else None
@@ -82,17 +85,14 @@ class ClassifierPrm:
         """The values of `steps[first:]`, all read in one pass; `seed` changes nothing."""
         if first >= len(steps):
             return StepScores(())
-        texts = [self._text(step) for step in steps]
-        solution = "".join(texts)
-        encoded = self._encoder.problem(problem.text, solution)
-        places = np.array(self._encoder.last_tokens(solution, list(accumulate(map(len, texts)))))
+        prompt_ids = self._tokenizer(self._prompt(problem.text)).input_ids
+        ids, ends = last_tokens(self._tokenizer, [self._text(step) for step in steps])
         if self._tag_id is not None:
-            self._check_tags(encoded.completion_token_ids[places])
-        ids = [*encoded.prompt_token_ids, *encoded.completion_token_ids[: places[-1] + 1]]
-        outputs = await self._read([int(token_id) for token_id in ids])
-        assert len(outputs) == len(ids), f"{len(outputs)} outputs of {len(ids)} tokens"
-        ends = len(encoded.prompt_token_ids) + places[first:]
-        return StepScores(tuple(good_probability(outputs[ends]).tolist()))
+            self._check_tags(np.array([ids[end] for end in ends]))
+        start = len(prompt_ids) + ends[first]
+        outputs = await self._read([*prompt_ids, *ids[: ends[-1] + 1]], start)
+        places = [end - ends[first] for end in ends[first:]]
+        return StepScores(tuple(good_probability(outputs[places]).tolist()))
 
     def _text(self, step: Step) -> str:
         if not self._tag:

@@ -32,11 +32,10 @@ class ValueOracle:
     """
 
     def __init__(
-        self, directory: Path, tokenizer: Any, prompt: Callable[[str], str], read: ReadOutputs
+        self, directory: str, tokenizer: Any, prompt: Callable[[str], str], read: ReadOutputs
     ) -> None:
-        name = activation_of(directory)
-        self.scale = PROBABILITY if name == "sigmoid" else SIGNED
-        self._activation = ACTIVATIONS[name]
+        self._activation = activation_of(Path(directory))
+        self.scale = PROBABILITY if self._activation == "sigmoid" else SIGNED
         self._tokenizer = tokenizer
         self._prompt = prompt
         self._read = read
@@ -51,5 +50,7 @@ class ValueOracle:
         ids, ends = last_tokens(self._tokenizer, [step.text for step in steps])
         start = len(prompt_ids) + ends[first]
         outputs = await self._read([*prompt_ids, *ids[: ends[-1] + 1]], start)
-        values = self._activation(outputs[[end - ends[first] for end in ends[first:]], 0])
-        return StepScores(tuple(np.clip(values, self.scale.low, self.scale.high).tolist()))
+        places = [end - ends[first] for end in ends[first:]]
+        values = ACTIVATIONS[self._activation](outputs[places, 0])
+        clipped = np.clip(values, self.scale.low, self.scale.high)
+        return StepScores(tuple(clipped.tolist()))

@@ -1,50 +1,28 @@
 import asyncio
-from types import SimpleNamespace
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from transformers import AutoTokenizer
 
 from oracles.combined import CombinedOracle
-from oracles.load_steps import STEP_ORACLES, Parts, load_step_oracle, parse_weights
+from oracles.load_steps import FACTORIES, Parts, load_step_oracle
 from oracles.monte_carlo import FirstErrorOracle, MonteCarloOracle
 from oracles.outcome import OutcomeOracle
 from oracles.prm import ClassifierPrm, GenerativePrm
 from oracles.remote import RemoteOracle
 from oracles.self_critic import SelfCriticOracle
 from oracles.tree import TreeOracle
+from oracles.value import ValueOracle
+from understand_r1_zero.args import TINY_MODEL
+from understand_r1_zero.args_search import StepOracleArgs
 from understand_r1_zero.search.grow import Rules
+from understand_r1_zero.search.oracle_names import STEP_ORACLES
 from understand_r1_zero.search.selection import own_value
 from understand_r1_zero.search.step_oracle import SIGNED
 from understand_r1_zero.templates import TEMPLATES
 
-NAMES = ("value", "prm", "math")
-
-
-def test_names_and_weights_are_read():
-    assert parse_weights("value", NAMES) == {"value": 1.0}
-    assert parse_weights("prm=0.7,math=0.3", NAMES) == {"prm": 0.7, "math": 0.3}
-    assert list(parse_weights(" math , prm = 2e0 ", NAMES).items()) == [("math", 1.0), ("prm", 2.0)]
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        ("", "--oracle must be of value, prm, math, got ''"),
-        ("maths", "got 'maths'; the nearest is math"),
-        ("prm=1,", "got ''"),
-        ("prm=0.7,prm=0.3", "--oracle names prm twice, got 'prm=0.7,prm=0.3'; add up"),
-        ("prm=0", "must give prm a positive weight, got '0'; leave the name out"),
-        ("prm=-1", "got '-1'"),
-        ("prm=", "got ''"),
-        ("prm=much", "got 'much'"),
-        ("prm=nan", "got 'nan'"),
-        ("prm=inf", "got 'inf'"),
-    ],
-)
-def test_what_is_no_list_of_oracles_is_refused(spec, message):
-    with pytest.raises(ValueError, match=message):
-        parse_weights(spec, NAMES)
+FLAGS = StepOracleArgs(value_model=TINY_MODEL, remote_url="http://127.0.0.1:1")
 
 
 @pytest.fixture
@@ -60,37 +38,51 @@ def parts(repository, grade):
         "make_expand": grade,
         "make_evaluate": grade,
         "tree_rules": Rules(own_value),
-        "prm_tokenizer": tokenizer,
-        "prm_template": TEMPLATES["no"],
-        "remote_url": "http://127.0.0.1:1",
+        "read_outputs": grade,
+        "tokenizer": tokenizer,
+        "prompt": TEMPLATES["no"].render,
+        "flags": FLAGS,
     }
 
 
 def test_every_name_makes_its_oracle(parts):
     kinds = {
         "math": OutcomeOracle,
-        "prm": GenerativePrm,
+        "value": ValueOracle,
+        "prm": ClassifierPrm,
         "monte_carlo": MonteCarloOracle,
         "tree": TreeOracle,
         "self_critic": SelfCriticOracle,
         "remote": RemoteOracle,
     }
-    assert set(kinds) == set(STEP_ORACLES)
+    assert set(kinds) == set(FACTORIES) == set(STEP_ORACLES)
     for name, kind in kinds.items():
         assert type(load_step_oracle(f"{name}=0.5", Parts(**parts))) is kind
-    scan = Parts(**parts | {"mc_mode": "binary"})
-    assert type(load_step_oracle("monte_carlo", scan)) is FirstErrorOracle
-    classifier = Parts(**parts | {"read_outputs": SimpleNamespace()})
-    assert type(load_step_oracle("prm", classifier)) is ClassifierPrm
-    with pytest.raises(ValueError, match="must be of math, prm, monte_carlo"):
+
+
+@pytest.mark.parametrize(
+    ("name", "flags", "kind"),
+    [
+        ("monte_carlo", {"mc_mode": "binary"}, FirstErrorOracle),
+        ("monte_carlo", {"mc_mode": "hard"}, MonteCarloOracle),
+        ("prm", {"prm_kind": "generative"}, GenerativePrm),
+    ],
+)
+def test_flags_choose_the_kind(parts, name, flags, kind):
+    given = Parts(**parts | {"flags": replace(FLAGS, **flags)})
+    assert type(load_step_oracle(name, given)) is kind
+
+
+def test_what_is_no_oracle_or_has_no_address_is_refused(parts):
+    with pytest.raises(ValueError, match="must be of math, value, prm, monte_carlo"):
         load_step_oracle("beam", Parts(**parts))
     with pytest.raises(ValueError, match="URL of a remote oracle"):
-        load_step_oracle("remote", Parts(**parts | {"remote_url": ""}))
+        load_step_oracle("remote", Parts(**parts | {"flags": replace(FLAGS, remote_url="")}))
 
 
 def test_several_are_combined_by_their_weights(parts, problem, right):
-    async def read(token_ids):
-        return np.full((len(token_ids), 1), np.log(9.0))
+    async def read(token_ids, first):
+        return np.full((len(token_ids) - first, 1), np.log(9.0))
 
     oracle = load_step_oracle("prm=3,math=1", Parts(**parts | {"read_outputs": read}))
     assert isinstance(oracle, CombinedOracle) and oracle.scale == SIGNED

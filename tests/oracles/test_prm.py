@@ -13,7 +13,7 @@ from understand_r1_zero.search.codecs.math_shepherd import tagged
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.templates import TEMPLATES
 
-TEMPLATE = TEMPLATES["qwen_math"]
+ask = TEMPLATES["qwen_math"].render
 EXTRA = "<extra_0>"
 
 
@@ -47,13 +47,13 @@ def test_other_numbers_of_labels_are_refused(num_labels):
 def test_a_step_is_read_at_its_last_token(tokenizer, problem, steps):
     asked = []
 
-    async def read(token_ids):
+    async def read(token_ids, first):
         asked.append(list(token_ids))
-        return np.arange(len(token_ids))[:, None] * 0.01
+        return np.arange(first, len(token_ids))[:, None] * 0.01
 
-    oracle = ClassifierPrm(tokenizer, TEMPLATE, read)
+    oracle = ClassifierPrm(tokenizer, ask, read)
     found = values(oracle, problem, steps)
-    prompt = TEMPLATE.render(problem.text, tokenizer)
+    prompt = ask(problem.text)
     num_prompt = len(tokenizer(prompt).input_ids)
     texts = [step.text for step in steps]
     counts = [len(tokenizer("".join(texts[:end])).input_ids) for end in (1, 2, 3)]
@@ -69,32 +69,32 @@ def test_a_separator_comes_after_each_step_and_is_read(tokenizer, problem):
     tag_id = tokenizer.convert_tokens_to_ids(EXTRA)
     asked = []
 
-    async def read(token_ids):
+    async def read(token_ids, first):
         asked.append(list(token_ids))
         is_tag = np.array(token_ids) == tag_id
         good = np.where(is_tag, np.cumsum(is_tag) * math.log(3), -9.0)
-        return np.stack([np.zeros(len(token_ids)), good], axis=1)
+        return np.stack([np.zeros(len(token_ids)), good], axis=1)[first:]
 
-    oracle = ClassifierPrm(tokenizer, TEMPLATE, read, EXTRA)
+    oracle = ClassifierPrm(tokenizer, ask, read, EXTRA)
     # A policy that writes the separator itself changes nothing.
     steps = [Step("1+2=3\n"), Step(f"\n3+3=6 {EXTRA}\n\n")]
     assert values(oracle, problem, steps) == pytest.approx([3 / 4, 9 / 10])
-    prompt = TEMPLATE.render(problem.text, tokenizer)
+    prompt = ask(problem.text)
     assert tokenizer.decode(asked[0]) == f"{prompt}1+2=3{EXTRA}3+3=6{EXTRA}"
     assert values(oracle, problem, steps, 1) == pytest.approx([9 / 10])
 
 
 def test_a_separator_that_is_no_token_or_joins_its_neighbour_is_refused(tokenizer, problem):
-    async def read(token_ids):
-        return np.zeros((len(token_ids), 1))
+    async def read(token_ids, first):
+        return np.zeros((len(token_ids) - first, 1))
 
     with pytest.raises(
         ValueError, match=r"--prm_tag of .* must be one token .*'<extra_0>', which is 9; name the"
     ):
-        ClassifierPrm(tokenizer, TEMPLATE, read, EXTRA)
-    oracle = ClassifierPrm(tokenizer, TEMPLATE, read, "=")
+        ClassifierPrm(tokenizer, ask, read, EXTRA)
+    oracle = ClassifierPrm(tokenizer, ask, read, "=")
     assert values(oracle, problem, [Step("1+2")]) == (0.5,)
-    oracle = ClassifierPrm(tokenizer, TEMPLATE, read, "n")
+    oracle = ClassifierPrm(tokenizer, ask, read, "n")
     with pytest.raises(ValueError, match=r"'n' must stay one token behind any text"):
         values(oracle, problem, [Step(" i")])
 
@@ -102,7 +102,7 @@ def test_a_separator_that_is_no_token_or_joins_its_neighbour_is_refused(tokenize
 def test_a_tokenizer_that_cannot_tell_places_is_refused(grade):
     slow = SimpleNamespace(is_fast=False)
     with pytest.raises(ValueError, match=r"needs a fast tokenizer.*got SimpleNamespace"):
-        ClassifierPrm(slow, TEMPLATE, grade)
+        ClassifierPrm(slow, ask, grade)
     with pytest.raises(ValueError, match="needs a fast tokenizer"):
         GenerativePrm(slow, grade)
 

@@ -1,6 +1,7 @@
 """Searches by name: from an empty tree to the node whose answer is given."""
 
 import random
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from operator import eq
@@ -55,7 +56,7 @@ async def solve(
         reflect: of the settings' kind.
 
     Raises:
-        ValueError: values or reflections are needed and not given, or weighted votes would weigh below 0.
+        ValueError: values or reflections are needed and not given.
     """
     if settings.needs_values and evaluate is None:
         raise ValueError(
@@ -164,12 +165,7 @@ async def _highest(
 def _voted(
     tree: SearchTree, finals: Sequence[int], settings: SearchSettings, are_equal: AreEqual
 ) -> int | None:
-    scores = [solution_score(tree, number, settings.aggregate) for number in finals]
-    if settings.vote == "weighted" and min(scores, default=0) < 0:
-        raise ValueError(
-            f"the vote 'weighted' needs values of at least 0, got {min(scores)}: give an oracle of "
-            "probabilities, or another vote"
-        )
+    scores = [solution_score(tree, n, settings.aggregate, settings.scale) for n in finals]
     return vote(tree, finals, are_equal, scores, settings.vote)
 
 

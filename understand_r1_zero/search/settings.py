@@ -3,9 +3,10 @@
 import difflib
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
+from understand_r1_zero.args_search import SearchArgs
 from understand_r1_zero.search import backup
 from understand_r1_zero.search.answers import AGGREGATES, VOTES
 from understand_r1_zero.search.beams import BeamRules
@@ -34,7 +35,8 @@ METHOD_NAMES = (
     "mcts",
     "rest_mcts",
     "rstar",
-)
+)from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
+
 SCORES: dict[str, Callable[["SearchSettings"], Score]] = {
     "puct": lambda s: partial(puct, c=s.c, is_normalised=s.is_prior_normalised, worst=s.worst),
     "uct": lambda s: partial(uct, c=s.c, worst=s.worst),
@@ -145,6 +147,18 @@ class SearchSettings:
         if self.method in ("greedy", "cot"):
             return False
         return self.method not in ("best_of_n", "maj") or self.vote != "majority"
+
+    @property
+    def scale(self) -> Scale:
+        """Of its values: that whose lowest is `worst`."""
+        return PROBABILITY if self.worst == PROBABILITY.low else SIGNED
+
+    @property
+    def num_samples_at_once(self) -> int:
+        """The most that it asks the policy for in one go."""
+        if self.method in ("best_of_n", "maj"):
+            return self.num_samples
+        return self.num_children * max(self.num_parallel, self.width)
 
     @property
     def limits(self) -> Limits:
@@ -278,6 +292,26 @@ and Super_MARIO's configurations; `lookahead`: 4 x 4 over 40 levels of Hugging F
 Snell et al., arXiv:2408.03314; `tot_*`, `rest_mcts`: `evaluate.py` of THUDM/ReST-MCTS, whose MCTS has no depth;
 `rstar`: the evaluation of arXiv:2501.04519; `best_of_n`: 16 is ours.
 """
+
+
+_FLAGS = {
+    "search_samples": "num_samples",
+    "search_tokens": "max_tokens",
+    "search_time_s": "max_seconds",
+    "c_puct": "c",
+    "normalise_priors": "is_prior_normalised",
+}
+"""Flags that are called otherwise than their setting."""
+
+
+def settings_of(search: SearchArgs) -> SearchSettings:
+    """The published settings of `--method`, with those that flags change.
+
+    Raises:
+        ValueError: a value makes no sense.
+    """
+    given = {_FLAGS.get(field.name, field.name): getattr(search, field.name) for field in fields(search)}
+    return published(given.pop("method"), **given)
 
 
 def published(method: str, **changes: object) -> SearchSettings:
