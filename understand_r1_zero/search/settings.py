@@ -96,6 +96,8 @@ class SearchSettings:
     """Whether every new node is valued; else the expanded one, and new ends."""
     end_gate: float = math.inf
     """A new node of this value ends the search."""
+    gate_needs_answer: bool = False
+    """Whether only one with an answer does: for values that are chances of success, not progress."""
     threshold: float = -math.inf
     """`tot_dfs` turns back below it."""
     alpha: float = 0.5
@@ -154,7 +156,9 @@ class SearchSettings:
     @property
     def gate(self) -> Gate:
         """What ends it early."""
-        return never if math.isinf(self.end_gate) else end_gate(self.end_gate)
+        if math.isinf(self.end_gate):
+            return never
+        return end_gate(self.end_gate, needs_answer=self.gate_needs_answer)
 
     @property
     def rules(self) -> Rules:
