@@ -176,7 +176,7 @@ class SearchSettings:
 
     @property
     def beam_rules(self) -> BeamRules:
-        """Of a beam; breadth-first search has a level's width at the root too, and never narrows."""
+        """Of a beam; breadth-first search asks the root for no more steps than others, and never narrows."""
         is_narrowing = self.method != "tot_bfs"
         return BeamRules(
             width=self.width,
