@@ -61,14 +61,19 @@ def answer_found(tree: SearchTree, number: int) -> bool:
     return tree.nodes[number].answer is not None
 
 
-def end_gate(threshold: float) -> Gate:
-    """A node whose `estimate` is at least `threshold` does.
+def end_gate(threshold: float, *, needs_answer: bool = False) -> Gate:
+    """A node whose `estimate` is at least `threshold` does; `needs_answer`: only one that gives an answer.
+
+    Without, the values must rise with the way that is done, as ReST-MCTS*'s do: by a chance of success a good
+    first step may reach it.
 
     Source: ReST-MCTS*, Zhang et al. 2024, arXiv:2406.03816, algorithm 2 (l), which asks when it selects the
     node, a round later; nodes that ended are never selected here.
     """
 
     def is_reached(tree: SearchTree, number: int) -> bool:
+        if needs_answer and tree.nodes[number].answer is None:
+            return False
         return estimate(tree, number) >= threshold
 
     return is_reached

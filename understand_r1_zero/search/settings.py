@@ -98,6 +98,8 @@ class SearchSettings:
     """Whether every new node is valued; else the expanded one, and new ends."""
     end_gate: float = math.inf
     """A new node of this value ends the search."""
+    gate_needs_answer: bool = False
+    """Whether only one with an answer does: for values that are chances of success, not progress."""
     threshold: float = -math.inf
     """`tot_dfs` turns back below it."""
     alpha: float = 0.5
@@ -168,7 +170,9 @@ class SearchSettings:
     @property
     def gate(self) -> Gate:
         """What ends it early."""
-        return never if math.isinf(self.end_gate) else end_gate(self.end_gate)
+        if math.isinf(self.end_gate):
+            return never
+        return end_gate(self.end_gate, needs_answer=self.gate_needs_answer)
 
     @property
     def rules(self) -> Rules:
@@ -186,7 +190,7 @@ class SearchSettings:
 
     @property
     def beam_rules(self) -> BeamRules:
-        """Of a beam; breadth-first search has a level's width at the root too, and never narrows."""
+        """Of a beam; breadth-first search asks the root for no more steps than others, and never narrows."""
         is_narrowing = self.method != "tot_bfs"
         return BeamRules(
             width=self.width,

@@ -209,6 +209,15 @@ def test_a_gated_step_without_an_answer_is_gone_on_from():
         assert texts(tree, found.finals) == ["bcD"]
 
 
+@pytest.mark.parametrize("method", ["rest_mcts", "tot_bfs", "tot_dfs"])
+def test_a_gate_may_wait_for_an_answer(method):
+    samples = {"": "ab", "a": "E", "b": "c", "bc": "D"}
+    values = {"b": 0.95, "a": 0.5, "aE": 0.3, "bc": 0.9, "bcD": 0.92}
+    tree, found = solved(method, samples, values, gate_needs_answer=True)
+    assert found.outcome.reason == "gate"
+    assert texts(tree, [found.outcome.node, found.chosen]) == ["bcD", "bcD"]
+
+
 def test_without_a_gate_the_highest_node_is_chosen_wherever_it_is():
     tree, found = solved("rest_mcts", simulations=1, roll_branch=2)
     assert found.outcome.reason == "simulations"
