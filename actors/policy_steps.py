@@ -36,8 +36,9 @@ class PolicySteps:
         self._sampling = sampling
         self._stop = tuple(stop)
         self._context_tokens = context_tokens
+        self.num_steps = 0
         self.num_tokens = 0
-        """Sampled so far."""
+        """Sampled so far; a sample that is no step counts too."""
 
     def encode(self, text: str) -> list[int]:
         """A text that goes on."""
@@ -46,6 +47,7 @@ class PolicySteps:
     async def go_on(self, token_ids: Sequence[int], count: int, seed: int) -> list[Continuation]:
         """So many steps after a prompt; none where the context is full."""
         samples = await self._sample(token_ids, count, seed, self._stop)
+        self.num_steps += len(samples)
         return [self._continuation(sample) for sample in samples]
 
     async def write(self, prompt: str, count: int, seed: int) -> list[str]:
@@ -72,7 +74,7 @@ class PolicySteps:
     def _continuation(self, sample: Sample) -> Continuation:
         stops = [string for string in self._stop if sample.text.endswith(string)]
         token_ids = sample.token_ids.tolist()
-        if stops and not self._decode(token_ids) == sample.text:
+        if stops and self._decode(token_ids) != sample.text:
             # The last token reaches past the stop string: the text is others' tokens.
             token_ids = self.encode(sample.text)
         return Continuation(

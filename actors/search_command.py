@@ -35,7 +35,8 @@ def search(args: Args) -> int:
         if files.view:
             _view(Path(files.view), files.index)
         elif files.plot:
-            for file in draw_value_plots([Path(files.plot)], Path(files.plot).parent):
+            trees = Path(files.plot)
+            for file in draw_value_plots(read_trees(trees), trees.parent):
                 print(file)
         elif files.from_trees:
             _infer_again(args)

@@ -10,7 +10,7 @@ from actors.step_writer import StepWriter
 from actors.valuing import AnswerGrader, Valuer
 from oracles.outcome import verdict_value
 from understand_r1_zero.search.methods import Solved, solve
-from understand_r1_zero.search.records import SearchFacts, to_record
+from understand_r1_zero.search.records import FACTS_KEY, SearchFacts, to_record
 from understand_r1_zero.search.reflection import REFLECTIONS, Reflect
 from understand_r1_zero.search.settings import SearchSettings
 from understand_r1_zero.search.step_oracle import SIGNED, StepOracle
@@ -55,13 +55,14 @@ class Searcher:
         started_s = time.monotonic()
         seed = node_seed(sampling.seed or 0, str(index))
         tree = SearchTree({})
+        sampler = self._writer.sampler(problem, seed)
         evaluate = None
         if self._oracle is not None:
             evaluate = self._valuer.evaluator(problem, seed, self._oracle)
         with self._writer.states_of(problem):
             solved = await solve(
                 tree,
-                self._writer.expander(problem, seed),
+                sampler,
                 evaluate,
                 self._settings,
                 seed,
@@ -70,7 +71,7 @@ class Searcher:
             )
         searched_s = time.monotonic()
         verdict = await self._grade_ends(problem, tree, solved)
-        self._state_facts(tree, solved, verdict, seed)
+        tree.record[FACTS_KEY] = self._facts(tree, solved, verdict, seed, sampler.num_tokens)
         warnings = tuple(self._warnings)
         self._warnings.clear()
         return Group(
@@ -104,20 +105,22 @@ class Searcher:
                 tree.nodes[number].reward = verdict_value(verdict, SIGNED)
         return verdicts[chosen]
 
-    def _state_facts(self, tree: SearchTree, solved: Solved, verdict: Verdict, seed: int) -> None:
+    def _facts(
+        self, tree: SearchTree, solved: Solved, verdict: Verdict, seed: int, num_tokens: int
+    ) -> SearchFacts:
         spent = solved.outcome.spent
         facts = SearchFacts(
             method=self._settings.method,
             seed=seed,
             reason=solved.outcome.reason,
             simulations=spent.simulations,
-            tokens=spent.tokens,
+            tokens=num_tokens,
             seconds=spent.seconds,
             status=str(verdict.status),
         )
         if solved.chosen is not None:
             facts["chosen"] = tree.tag(solved.chosen)
-        tree.record["search"] = facts
+        return facts
 
 
 def _response(tree: SearchTree, chosen: int | None, verdict: Verdict) -> Response:

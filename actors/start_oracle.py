@@ -81,7 +81,7 @@ def _with_search(parts: Parts, hands: Hands) -> Parts:
     inner = value_oracle(parts) if parts.flags.value_model else OutcomeOracle(parts.grade)
     return replace(
         parts,
-        make_expand=hands.writer.expander,
+        make_expand=hands.writer.sampler,
         make_evaluate=lambda problem, seed: hands.valuer.evaluator(problem, seed, inner),
         tree_rules=published("mcts", simulations=parts.flags.tree_simulations).rules,
         tree_scale=hands.valuer.scale,
@@ -97,7 +97,8 @@ def _check_classifier(model: str, spec: str, *, is_value: bool) -> None:
     config = AutoConfig.from_pretrained(model)
     is_classifier = any("TokenClassification" in name for name in config.architectures or ())
     most = 1 if is_value else 2
-    if not is_classifier or config.num_labels > most:
+    num_labels = config.num_labels or 0
+    if not is_classifier or not 0 < num_labels <= most:
         labels = "one label" if is_value else "one label or two"
         found = (
             f"{config.num_labels} labels"

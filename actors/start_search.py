@@ -35,14 +35,13 @@ class RunningSearch:
     searcher: Searcher
     engine: "Engine"
     policy: PolicySteps
-    writer: StepWriter
     valuer: Valuer
     stack: AsyncExitStack
 
     def statistics(self) -> dict[str, float]:
         """What was done since the start, and how many values are waited for."""
         found = {
-            "nodes": float(self.writer.num_steps),
+            "nodes": float(self.policy.num_steps),
             "sampled_tokens": float(self.policy.num_tokens),
             "waiting_values": float(self.valuer.num_waiting),
             "oracle_tokens": float(self.valuer.oracle_tokens),
@@ -100,5 +99,5 @@ async def start_search(
             hands = Hands(engine, policy, writer, codec, answers, valuer, num_cores)
             oracle = await start_oracle(args, hands, stack)
         searcher = Searcher(policy, writer, settings, answers, valuer, oracle, warnings)
-        return RunningSearch(searcher, engine, policy, writer, valuer, stack.pop_all())
+        return RunningSearch(searcher, engine, policy, valuer, stack.pop_all())
     raise AssertionError("unreachable")

@@ -7,11 +7,10 @@ from typing import Any
 from actors.policy_steps import PolicySteps
 from understand_r1_zero.search.code_runner import CodeRunners
 from understand_r1_zero.search.completing import complete_by_steps
-from understand_r1_zero.search.growth import Expand
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import Completion
 from understand_r1_zero.search.step_sampler import Reading, StepSampler
-from understand_r1_zero.search.tree import Node, SearchTree
+from understand_r1_zero.search.tree import Node
 from understand_r1_zero.types import Problem
 
 HINT = "\n\nHint for the next step: "
@@ -41,8 +40,6 @@ class StepWriter:
         self._tokenizer = tokenizer
         self._depth = depth
         self._code = code
-        self.num_steps = 0
-        """Sampled so far."""
 
     @contextlib.contextmanager
     def states_of(self, problem: Problem) -> Iterator[None]:
@@ -52,24 +49,21 @@ class StepWriter:
                 stack.enter_context(self._code.of(problem.id))
             yield
 
-    def expander(self, problem: Problem, seed: int) -> Expand:
-        """Samples steps below the nodes of a tree of the problem."""
+    def sampler(self, problem: Problem, seed: int) -> StepSampler:
+        """Samples steps below the nodes of one tree of the problem."""
 
-        async def expand(tree: SearchTree, number: int, count: int) -> Sequence[Node]:
-            with contextlib.ExitStack() as stack:
-                runner = self._code and stack.enter_context(self._code.of(problem.id))
-                sampler = StepSampler(
-                    lambda hint: self._prompt_ids(problem.text, hint),
-                    self._reading,
-                    self._policy.go_on,
-                    seed,
-                    runner.run if runner else None,
-                )
-                nodes = await sampler(tree, number, count)
-            self.num_steps += len(nodes)
-            return nodes
+        async def observe(steps: Sequence[Step], step: Step) -> Step:
+            assert self._code is not None
+            with self._code.of(problem.id) as runner:
+                return await runner.run(steps, step)
 
-        return expand
+        return StepSampler(
+            lambda hint: self._prompt_ids(problem.text, hint),
+            self._reading,
+            self._policy.go_on,
+            seed,
+            observe if self._code else None,
+        )
 
     async def complete(
         self, problem: Problem, steps: Sequence[Step], count: int, seed: int
@@ -77,7 +71,7 @@ class StepWriter:
         """So many completions of a partial solution."""
         nodes = [Node(step) for step in steps]
         with self.states_of(problem):
-            return await complete_by_steps(nodes, self.expander(problem, seed), count, self._depth)
+            return await complete_by_steps(nodes, self.sampler(problem, seed), count, self._depth)
 
     def _prompt_ids(self, problem_text: str, hint: str) -> list[int]:
         text = f"{problem_text}{HINT}{hint}" if hint else problem_text

@@ -8,7 +8,12 @@ from understand_r1_zero.search.oracle_names import STEP_ORACLES, parse_oracles
 from understand_r1_zero.search.settings import settings_of
 
 _AT_LEAST = {
-    "steps": {"step_max_tokens": 0, "step_temperature": 0, "max_code_errors": 1, "code_memory_mb": 16},
+    "steps": {
+        "step_max_tokens": 0,
+        "step_temperature": 0,
+        "max_code_errors": 1,
+        "code_memory_mb": 16,
+    },
     "step_oracle": {
         "mc_completions": 1,
         "mc_round": 1,
@@ -42,6 +47,10 @@ def search_refusals(args: Args) -> Iterator[str]:
             f"--step_temperature must be above 0 with --method {settings.method}, whose samples would all "
             "be one; use --method greedy"
         )
+    yield from _missing(args, oracles)
+
+
+def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
     flags = args.step_oracle
     is_read = "value" in oracles or ("prm" in oracles and flags.prm_kind == "classifier")
     if is_read and not flags.value_model:

@@ -20,7 +20,7 @@ from examples.tiny.build import STEM
 from examples.tiny.step_samples import BATCH, MAX_STEPS, Solution, Writer, codec_of
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.types import Problem
-from understand_r1_zero.values import activation_of, area_under_roc
+from understand_r1_zero.values import ACTIVATIONS, activation_of, area_under_roc
 
 _NUMBER = re.compile(r"-?\d+")
 
@@ -62,7 +62,7 @@ class Valuer:
     def __init__(self, directory: Path) -> None:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(directory)
         self._model: Any = AutoModelForTokenClassification.from_pretrained(directory).eval()
-        self._activation = activation_of(directory)
+        self._activation = ACTIVATIONS[activation_of(directory)]
 
     @torch.no_grad()
     def values(

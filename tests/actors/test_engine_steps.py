@@ -59,9 +59,7 @@ def test_a_stop_string_of_several_tokens_cuts_text_and_tokens(live):
 
 
 def test_the_same_seed_gives_the_same_steps(live):
-    first, second, other = (
-        [s.text for s in steps(live, ("\n",), seed=seed)] for seed in (5, 5, 6)
-    )
+    first, second, other = ([s.text for s in steps(live, ("\n",), seed=seed)] for seed in (5, 5, 6))
     assert first == second != other
 
 

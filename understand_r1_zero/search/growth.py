@@ -74,8 +74,7 @@ class Growth:
     ) -> list[dict[int, int]]:
         """Sample so many steps below each node; for each its new children, and how often each was sampled.
 
-        Those with an answer, or too deep, end. `is_complete`: no other children will come. A node that is asked
-        twice draws its first samples again, since its seed is its own: they count once, though they cost twice.
+        Those with an answer, or too deep, end. `is_complete`: no other children will come.
         """
         samples = await asyncio.gather(
             *(self._expand(self.tree, number, count) for number, count in counts.items())
@@ -111,16 +110,14 @@ class Growth:
 
     def _put(self, parent: int, nodes: Sequence[Node], is_complete: bool) -> dict[int, int]:
         tree = self.tree
-        before = {number: tree.nodes[number].count for number in tree.nodes[parent].children}
         added: dict[int, int] = {}
         for node in nodes:
             count = node.count
             self.spent.tokens += node.num_tokens * count
             number = tree.add(parent, node)
             added[number] = added.get(number, 0) + count
-        for number, count in added.items():
+        for number in added:
             node = tree.nodes[number]
-            node.count = max(before.get(number, 0), count)
             if not node.terminal and node.answer is not None:
                 tree.end(number, "answer")
             elif not node.terminal and node.depth >= self._limits.depth:

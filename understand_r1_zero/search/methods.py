@@ -1,7 +1,6 @@
 """Searches by name: from an empty tree to the node whose answer is given."""
 
 import random
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from operator import eq

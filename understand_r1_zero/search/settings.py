@@ -22,6 +22,7 @@ from understand_r1_zero.search.selection import (
     uct,
     visit_count,
 )
+from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
 
 METHOD_NAMES = (
     "greedy",
@@ -35,7 +36,7 @@ METHOD_NAMES = (
     "mcts",
     "rest_mcts",
     "rstar",
-)from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
+)
 
 SCORES: dict[str, Callable[["SearchSettings"], Score]] = {
     "puct": lambda s: partial(puct, c=s.c, is_normalised=s.is_prior_normalised, worst=s.worst),
@@ -314,7 +315,9 @@ def settings_of(search: SearchArgs) -> SearchSettings:
     Raises:
         ValueError: a value makes no sense.
     """
-    given = {_FLAGS.get(field.name, field.name): getattr(search, field.name) for field in fields(search)}
+    given = {
+        _FLAGS.get(field.name, field.name): getattr(search, field.name) for field in fields(search)
+    }
     return published(given.pop("method"), **given)
 
 

@@ -5,6 +5,7 @@ again; only what somebody else wrote, a closing tag or what code printed, is tok
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
@@ -64,13 +65,13 @@ class Reading:
 
 
 class StepSampler:
-    """Expands the tree of one problem.
+    """Expands one tree.
 
     Args:
         prompt: the token ids of the codec's prompt for the problem, with a hint where there is one.
         reading: how samples are read.
         ask: the policy.
-        seed: of the problem; each node has one of its own, by its place in the tree.
+        seed: of the tree; each node has one of its own, by its place.
         observe: runs code; None: the codec's steps have none.
     """
 
@@ -87,6 +88,9 @@ class StepSampler:
         self._ask = ask
         self._seed = seed
         self._observe = observe
+        self._num_asked: Counter[str] = Counter()
+        self.num_tokens = 0
+        """Sampled so far, those of samples that are no steps among them."""
 
     async def __call__(self, tree: SearchTree, number: int, count: int) -> list[Node]:
         """The nodes of `count` samples below a node, in the order in which they were drawn."""
@@ -95,7 +99,8 @@ class StepSampler:
         for node in way:
             # Steps that somebody else wrote have no token ids.
             token_ids += node.token_ids or self._reading.encode(node.text)
-        samples = await self._ask(token_ids, count, node_seed(self._seed, tree.tag(number)))
+        samples = await self._ask(token_ids, count, self._seed_of(tree.tag(number)))
+        self.num_tokens += sum(sample.num_tokens for sample in samples)
         steps = [node.step for node in way]
         nodes = []
         for sample in samples:
@@ -112,6 +117,12 @@ class StepSampler:
             elif self._reading.keeps_faults:
                 nodes.append(_failed(parsed, sample))
         return nodes
+
+    def _seed_of(self, tag: str) -> int:
+        """The node's, and another one each time it is asked again: its samples would be the same."""
+        self._num_asked[tag] += 1
+        times = self._num_asked[tag]
+        return node_seed(self._seed, tag if times == 1 else f"{tag} again {times}")
 
     async def _node(self, step: Step, steps: Sequence[Step], sample: Continuation) -> Node:
         if step.code is not None and self._observe is not None:

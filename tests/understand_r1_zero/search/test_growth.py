@@ -23,14 +23,14 @@ def test_children_are_told_with_how_often_they_were_sampled():
     assert growth.spent.tokens == 8
 
 
-def test_a_node_that_is_asked_again_draws_its_first_samples_again():
+def test_a_node_that_is_asked_again_draws_more_samples():
     tree = SearchTree({})
     growth = Growth(tree, *table({"": "aba"}, {}), Limits())
     asyncio.run(growth.expand({ROOT: 1}, is_complete=False))
     assert not tree.root.is_expanded
     asyncio.run(growth.expand({ROOT: 3}))
     assert tree.root.is_expanded
-    assert [tree.nodes[number].count for number in tree.root.children] == [2, 1]
+    assert [tree.nodes[number].count for number in tree.root.children] == [3, 1]
     assert growth.spent.tokens == 8
 
 
