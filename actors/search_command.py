@@ -114,7 +114,9 @@ def _line(question: Question, group: Group) -> str:
 
 def _view(path: Path, index: int) -> None:
     if index < 0:
-        raise ValueError(f"--index must be at least 0, got {index}")
+        if not count:
+        raise ValueError(f"--view has no trees: {path} is empty, or not there")
+    raise ValueError(f"--index must be at least 0, got {index}")
     count = 0
     for count, tree in enumerate(read_trees(path), start=1):
         if count > index:
@@ -122,6 +124,8 @@ def _view(path: Path, index: int) -> None:
             write_view(tree, file)
             print(file)
             return
+    if not count:
+        raise ValueError(f"--view has no trees: {path} is empty, or not there")
     raise ValueError(f"--index must be below {count}, the trees in {path}, got {index}")
 
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import psutil
-from transformers import AutoConfig
 
 from actors.policy_steps import PolicySteps
 from actors.start_engine import context_tokens, engine_threads
@@ -41,8 +40,7 @@ class Hands:
 async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepOracle:
     """The oracle that `--search_oracle`, or else `--oracle`, names; `stack` ends its engines.
 
-    Raises:
-        ValueError: `--value_model` is missing, or is not what the oracle reads.
+    The flags were checked (`validate_search.py`).
     """
     flags = args.step_oracle
     spec = args.searches_by
@@ -53,7 +51,6 @@ async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepO
     tokenizer: Any = None
     is_classified = "prm" in names and flags.prm_kind == "classifier"
     if is_classified or "value" in names or ("tree" in names and model):
-        _check_classifier(model, spec, is_value="value" in names or "tree" in names)
         read_outputs = _start_reader(args, hands.num_cores, stack)
         tokenizer = tokenizer_at(model)
     elif "prm" in names:
@@ -86,29 +83,6 @@ def _with_search(parts: Parts, hands: Hands) -> Parts:
         tree_rules=published("mcts", simulations=parts.flags.tree_simulations).rules,
         tree_scale=hands.valuer.scale,
     )
-
-
-def _check_classifier(model: str, spec: str, *, is_value: bool) -> None:
-    if not model:
-        raise ValueError(
-            f"--oracle {spec} reads a value model: give its directory by --value_model, or score by "
-            "math or monte_carlo"
-        )
-    config = AutoConfig.from_pretrained(model)
-    is_classifier = any("TokenClassification" in name for name in config.architectures or ())
-    most = 1 if is_value else 2
-    num_labels = config.num_labels or 0
-    if not is_classifier or not 0 < num_labels <= most:
-        labels = "one label" if is_value else "one label or two"
-        found = (
-            f"{config.num_labels} labels"
-            if is_classifier
-            else ", ".join(config.architectures or ())
-        )
-        raise ValueError(
-            f"--value_model {model} must be a token-classification model with {labels} for --oracle "
-            f"{spec}, got {found}; train one with --algo value"
-        )
 
 
 def _start_reader(args: Args, num_cores: int, stack: AsyncExitStack) -> ReadOutputs:

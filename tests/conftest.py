@@ -81,14 +81,14 @@ def user_environment():
 
 @pytest.fixture
 def start_run(tmp_path):
-    """Start train_zero_math.py in a session of its own; what it leaves is ended after the test."""
+    """Start a program in a session of its own; what it leaves is ended after the test."""
     runs = []
 
-    def start(*flags, name="run", small=True):
+    def start(*flags, name="run", small=True, program=("train_zero_math.py",)):
         path, output = tmp_path / name, tmp_path / f"{name}.out"
         marker = f"{tmp_path}/{len(runs)}"
         before = shared_memory()
-        command = [sys.executable, str(REPOSITORY / "train_zero_math.py")]
+        command = [sys.executable, *program]
         # A resumed run has its flags from config.toml.
         is_resumed = "--resume" in flags
         command += [*(SMALL if small and not is_resumed else []), *map(str, flags)]
@@ -100,7 +100,7 @@ def start_run(tmp_path):
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                cwd=tmp_path,
+                cwd=REPOSITORY,
                 env=USER_ENVIRONMENT | {"TEST_RUN": marker},
                 start_new_session=True,
             )

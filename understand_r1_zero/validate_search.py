@@ -1,11 +1,13 @@
 """Flags of searches that cannot go together, refused before anything starts."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from understand_r1_zero.args import Args
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.oracle_names import STEP_ORACLES, parse_oracles
 from understand_r1_zero.search.settings import settings_of
+from understand_r1_zero.values import check_classifier
 
 _AT_LEAST = {
     "steps": {
@@ -52,9 +54,16 @@ def search_refusals(args: Args) -> Iterator[str]:
 
 def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
     flags = args.step_oracle
-    is_read = "value" in oracles or ("prm" in oracles and flags.prm_kind == "classifier")
-    if is_read and not flags.value_model:
-        yield f"--oracle {args.searches_by} reads a model's values: give its directory by --value_model"
+    is_prm = "prm" in oracles and flags.prm_kind == "classifier"
+    is_value = "value" in oracles or ("tree" in oracles and bool(flags.value_model))
+    if is_prm or is_value:
+        if not flags.value_model:
+            yield f"--oracle {args.searches_by} reads a model: give its directory by --value_model"
+        else:
+            try:
+                check_classifier(Path(flags.value_model), 1 if is_value else 2)
+            except ValueError as error:
+                yield str(error)
     if {"value", "prm"} <= oracles.keys():
         yield f"--oracle {args.searches_by} reads two models, and --value_model names one; take either"
     if "remote" in oracles and not flags.remote_url:

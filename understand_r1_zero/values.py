@@ -54,6 +54,34 @@ def activation_of(directory: Path) -> str:
     return name
 
 
+def check_classifier(directory: Path, most_labels: int) -> None:
+    """Refuse what is no token-classification model with one label, or with at most `most_labels`.
+
+    Raises:
+        ValueError: it is none, or has other labels; the remedy is named.
+    """
+    try:
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"--value_model {directory} has no config.json to read: {error}"
+        ) from error
+    architectures = config.get("architectures") or []
+    # What transformers takes where nothing is said.
+    num_labels = len(config.get("id2label", (0, 1)))
+    is_classifier = any("TokenClassification" in name for name in architectures)
+    if is_classifier and 1 <= num_labels <= most_labels:
+        return
+    wanted = "one label" if most_labels == 1 else "one label or two"
+    found = (
+        f"{num_labels} labels" if is_classifier else ", ".join(architectures) or "no architecture"
+    )
+    raise ValueError(
+        f"--value_model {directory} must be a token-classification model with {wanted}, got {found}; "
+        "train one with --algo value"
+    )
+
+
 def area_under_roc(values: np.ndarray, is_right: np.ndarray) -> float:
     """How often a right step has a higher value than a wrong one; NaN unless there are both.
 
