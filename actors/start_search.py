@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from actors.engine import Engine
 
 
+CODE_STATES = 512
+"""Interpreters kept, one a partial solution; those of many questions are needed again and again."""
+
+
 @dataclass(frozen=True)
 class RunningSearch:
     """Searches, and the engines and processes behind them."""
@@ -86,7 +90,11 @@ async def start_search(
     async with AsyncExitStack() as stack:
         code = None
         if steps.step_codec in CODE_CODECS:
-            limits = CodeLimits(wall_s=steps.code_wall_s, memory_bytes=steps.code_memory_mb * 2**20)
+            limits = CodeLimits(
+                wall_s=steps.code_wall_s,
+                memory_bytes=steps.code_memory_mb * 2**20,
+                max_states=CODE_STATES,
+            )
             interpreter = Interpreter(limits, is_unsafe=steps.unsafe_interpreter)
             code = CodeRunners(stack.enter_context(interpreter), codec, threads)
         writer = StepWriter(policy, reading, tokenizer, settings.depth, code)
