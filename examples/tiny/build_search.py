@@ -1,4 +1,4 @@
-"""Build the tiny world for search: `python examples/tiny/build_search.py [--out DIR]`.
+"""Build the tiny world for search: `python -m examples.tiny.build_search [--out DIR]`.
 
 A policy that writes solutions in three step formats, some steps of them hasty (pupils.py), and a value model
 that `train_zero_math.py --algo value` makes of it from its own samples (step_samples.py), which are labelled
@@ -35,6 +35,7 @@ from examples.tiny.step_worth import (
     auc,
     guided,
     judged,
+    kinds,
     sibling_accuracy,
     write_value_data,
 )
@@ -45,8 +46,10 @@ from understand_r1_zero.types import Problem
 HERE = Path(__file__).parent
 NUM_LAYERS = 3
 MAX_RESPONSE = 128
-NUM_PROBLEMS, NUM_SAMPLES = 1000, 10
+NUM_PROBLEMS, NUM_SAMPLES = 2000, 8
 """What the value model learns from, in each format: so many problems, so many solutions of each."""
+NUM_TERMS = 5
+"""Of the benchmark."""
 VALUE_DATA = "value.jsonl"
 VALUE_FLAGS = (
     *("--algo", "value", "--value_loss", "bce", "--learning_rate", "2e-3"),
@@ -54,7 +57,8 @@ VALUE_FLAGS = (
     *("--lr_scheduler", "linear", "--lr_warmup_ratio", "0.05"),
     *("--holdout", "0.05", "--eval_steps", "100"),
 )
-VALUE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+MODEL_FILES = ("config.json", "model.safetensors")
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 REPOSITORY = HERE.parents[1]
 PHRASES = (
     *("<question> ", " </question>\n", "<step>\n<p>\n", "\n</p>\n<code>\n```python\nprint("),
@@ -101,9 +105,14 @@ def write_samples(policy: Path, path: Path, seed: int) -> None:
 
 
 def new_problems(rng: random.Random, held_out: frozenset[str]) -> Iterator[Problem]:
-    """Endless problems of the policy's corpus; none of `held_out` among them."""
+    """Endless problems of the policy's corpus; none of `held_out` among them.
+
+    Three in four are as long as the benchmark's: only these have the last steps, where most is to be learned.
+    """
     for row in itertools.count():
         drawn = draw_sum(rng)
+        while row % 4 and len(drawn.terms) < NUM_TERMS:
+            drawn = draw_sum(rng)
         if question_of(drawn) not in held_out:
             yield Problem("sums", row, question_of(drawn), (str(drawn.answer),))
 
@@ -111,15 +120,16 @@ def new_problems(rng: random.Random, held_out: frozenset[str]) -> Iterator[Probl
 def build_value(policy: Path, directory: Path, work: Path, steps: int) -> None:
     """`train_zero_math.py --algo value` on the policy's samples."""
     flags = (
-        *("--pretrain", str(policy), "--value_data", str(work / VALUE_DATA)),
+        *("--pretrain", str(policy.resolve()), "--value_data", str(work / VALUE_DATA)),
         *(*VALUE_FLAGS, "--max_steps", str(steps), "--save_path", str(work / "value")),
     )
     subprocess.run([sys.executable, "train_zero_math.py", *flags], cwd=REPOSITORY, check=True)
     checkpoint = latest_checkpoint(work / "value")
     assert checkpoint is not None, "a run ends with a checkpoint"
     directory.mkdir(parents=True, exist_ok=True)
-    for name in VALUE_FILES:
-        shutil.copyfile(checkpoint / name, directory / name)
+    for source, names in ((checkpoint, MODEL_FILES), (policy, TOKENIZER_FILES)):
+        for name in names:
+            shutil.copyfile(source / name, directory / name)
 
 
 def report(policy: Path, value: Path, num_samples: int = 8, width: int = 5) -> None:
@@ -127,9 +137,11 @@ def report(policy: Path, value: Path, num_samples: int = 8, width: int = 5) -> N
     problems, valuer = search_problems(), Valuer(value)
     for name in FORMATS:
         writer = Writer(policy, name)
-        steps = judged(name, writer.solve(problems, num_samples), valuer)
+        samples = writer.solve(problems, num_samples)
+        steps = judged(name, samples, valuer)
         places = sorted({step.place for step in steps})
         by_place = (auc([step for step in steps if step.place == place]) for place in places)
+        print({kind: round(share, 3) for kind, share in kinds(samples).items()})
         found = guided(writer, valuer, name, problems, width)
         print(
             f"{name}: AUC {auc(steps):.3f}, by place {[round(each, 3) for each in by_place]}, "
@@ -143,7 +155,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=HERE, help="where stepper/ and value/ are made")
     parser.add_argument("--steps", type=int, default=900, help="optimizer steps of the policy")
-    parser.add_argument("--value_steps", type=int, default=450, help="of the value model")
+    parser.add_argument("--value_steps", type=int, default=500, help="of the value model")
     parser.add_argument("--value_only", action="store_true", help="keep the policy that is there")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

@@ -27,7 +27,8 @@ SEARCH_EVAL_DATA = (
 TEMPLATE_OF: Mapping[str, str] = {"lines": "qwen_math", "step_k": "no", "xml": "no"}
 """The prompt template of each format; `xml` has a prompt of its own."""
 MAX_STEP_TOKENS = 48
-BATCH = 1024
+BATCH = 128
+"""Larger ones are slower on a CPU: the keys and values of a step no longer fit its caches."""
 MAX_STEPS = 10
 _CALCULATION = re.compile(r"print\((-?\d+)([+-]\d+)\)")
 
@@ -86,15 +87,13 @@ class Writer:
         self._tokenizer: Any = AutoTokenizer.from_pretrained(directory)
         self._model: Any = AutoModelForCausalLM.from_pretrained(directory).eval()
         self._codec = codec_of(format_name)
-        self._sampling = {"do_sample": True, "top_k": 0, "temperature": temperature}
-        if not temperature:
-            self._sampling = {"do_sample": False}
+        self._temperature = temperature
         ends = [
             number
             for number in range(len(self._tokenizer))
             if any(stop in self._tokenizer.decode([number]) for stop in self._codec.stop)
         ]
-        self._ends = [*ends, self._tokenizer.convert_tokens_to_ids(END)]
+        self._ends = torch.tensor([*ends, self._tokenizer.convert_tokens_to_ids(END)])
 
     def solve(self, problems: Sequence[Problem], num_samples: int = 1) -> list[Solution]:
         """`num_samples` solutions of each problem, those of one after another.
@@ -133,12 +132,40 @@ class Writer:
 
     @torch.no_grad()
     def _continue(self, prompts: list[str]) -> list[str]:
-        inputs = self._tokenizer(prompts, padding=True, padding_side="left", return_tensors="pt")
-        ids = self._model.generate(
-            **inputs, max_new_tokens=MAX_STEP_TOKENS, eos_token_id=self._ends, **self._sampling
+        """What follows each prompt, to the end of the step; equal prompts are read once."""
+        distinct = list(dict.fromkeys(prompts))
+        row_of = {prompt: row for row, prompt in enumerate(distinct)}
+        rows = torch.tensor([row_of[prompt] for prompt in prompts])
+        inputs = self._tokenizer(distinct, padding=True, padding_side="left", return_tensors="pt")
+        mask = inputs.attention_mask
+        read = self._model(
+            input_ids=inputs.input_ids,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0),
+            logits_to_keep=1,
         )
-        written = ids[:, inputs.input_ids.shape[1] :]
-        return self._tokenizer.batch_decode(written, skip_special_tokens=True)
+        cache, logits, mask = read.past_key_values, read.logits[rows, -1], mask[rows]
+        cache.reorder_cache(rows)
+        is_ended, written = torch.zeros(len(rows), dtype=torch.bool), []
+        for _ in range(MAX_STEP_TOKENS):
+            token_ids = self._draw(logits).masked_fill(is_ended, self._tokenizer.pad_token_id)
+            written.append(token_ids)
+            is_ended |= torch.isin(token_ids, self._ends)
+            if is_ended.all():
+                break
+            mask = torch.cat([mask, torch.ones_like(mask[:, :1])], dim=1)
+            logits = self._model(
+                input_ids=token_ids[:, None],
+                attention_mask=mask,
+                position_ids=mask.sum(dim=1, keepdim=True) - 1,
+                past_key_values=cache,
+            ).logits[:, -1]
+        return self._tokenizer.batch_decode(torch.stack(written, dim=1), skip_special_tokens=True)
+
+    def _draw(self, logits: torch.Tensor) -> torch.Tensor:
+        if not self._temperature:
+            return logits.argmax(dim=-1)
+        return torch.multinomial((logits / self._temperature).softmax(dim=-1), 1)[:, 0]
 
 
 def grouped(solutions: Sequence[Solution], num_samples: int) -> list[Sequence[Solution]]:

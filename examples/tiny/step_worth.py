@@ -6,9 +6,10 @@ Labels know nothing but which solutions come to the right answer. Only the tests
 
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import torch
 from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from examples.tiny.build import STEM
+from examples.tiny.pupils import tempts
 from examples.tiny.step_samples import BATCH, MAX_STEPS, Solution, Writer, codec_of
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.types import Problem
 from understand_r1_zero.values import ACTIVATIONS, activation_of, area_under_roc
 
-_NUMBER = re.compile(r"-?\d+")
+_NUMBER, _TERM = re.compile(r"-?\d+"), re.compile(r"[+-]?\d+")
 
 
 def value_rows(format_name: str, group: Sequence[Solution]) -> Iterator[dict[str, Any]]:
@@ -138,11 +140,45 @@ def sibling_accuracy(steps: Sequence[Judged]) -> float:
     return float(np.mean(wins)) if wins else float("nan")
 
 
+def kinds(solutions: Sequence[Solution]) -> dict[str, float]:
+    """The shares of the kinds of steps after right ones, and of right ones among those that tempt.
+
+    Faults that the corpus has not (`other`) are the policy's own.
+    """
+    counts: Counter[str] = Counter()
+    tempting: list[bool] = []
+    for solution in solutions:
+        first, *terms = _terms(solution.problem)
+        total = first
+        for step, term in zip(solution.steps, terms, strict=False):
+            kind = _kind(_result(step), total, term)
+            counts[kind] += 1
+            if tempts(total, term):
+                tempting.append(kind == "right")
+            if kind != "right":
+                break
+            total += term
+    shares = {kind: count / counts.total() for kind, count in counts.most_common()}
+    return shares | {"right where it tempts": float(np.mean(tempting))}
+
+
+def _kind(result: int | None, total: int, term: int) -> str:
+    if result == total + term:
+        return "right"
+    if tempts(total, term) and result == -term - total:
+        return "smaller from larger"
+    return "minus overlooked" if term < 0 and result == total - term else "other"
+
+
+def _terms(problem: Problem) -> list[int]:
+    expression = problem.text.removeprefix(STEM).removesuffix(" =").replace(" ", "")
+    return [int(term) for term in _TERM.findall(expression)]
+
+
 def _totals(problem: Problem) -> list[int]:
     """The right running totals, and the answer once more for the step that names it."""
-    expression = problem.text.removeprefix(STEM).removesuffix(" =").replace(" ", "")
-    terms = np.array(re.findall(r"[+-]?\d+", expression), dtype=int)
-    return [*np.cumsum(terms)[1:].tolist(), int(terms.sum())]
+    totals = list(accumulate(_terms(problem)))
+    return [*totals[1:], totals[-1]]
 
 
 def _result(step: Step) -> int | None:
