@@ -114,9 +114,7 @@ def _line(question: Question, group: Group) -> str:
 
 def _view(path: Path, index: int) -> None:
     if index < 0:
-        if not count:
-        raise ValueError(f"--view has no trees: {path} is empty, or not there")
-    raise ValueError(f"--index must be at least 0, got {index}")
+        raise ValueError(f"--index must be at least 0, got {index}")
     count = 0
     for count, tree in enumerate(read_trees(path), start=1):
         if count > index:

@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.result import table
 from bench.scale import FULL, SMOKE
 
-NAMES = ("grader", "interpreter", "actor", "learner", "publication", "peer")
+NAMES = ("grader", "interpreter", "search", "actor", "learner", "publication", "peer")
 """The benchmarks; each is a module with `run(scale)`, which gives a `Result` or several."""
 RESULTS = Path(__file__).with_name("results")
 

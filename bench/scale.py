@@ -8,7 +8,8 @@ class Scale:
     """`flags` are train_zero_math.py's, over its defaults; `runs` are whole training runs.
 
     `golds` are the gold answers that `grader` grades by, a round. `learner` scores a sequence of
-    `head_tokens` by a head of `head_size` x `head_vocabulary`, and packs `sequences`.
+    `head_tokens` by a head of `head_size` x `head_vocabulary`, and packs `sequences`; `search` searches
+    `questions`.
     """
 
     flags: tuple[str, ...]
@@ -21,6 +22,7 @@ class Scale:
     head_size: int
     head_vocabulary: int
     sequences: int
+    questions: int
 
 
 FULL = Scale(
@@ -34,6 +36,7 @@ FULL = Scale(
     head_size=896,
     head_vocabulary=50_000,
     sequences=64,
+    questions=32,
 )
 SMOKE = Scale(
     (
@@ -51,4 +54,5 @@ SMOKE = Scale(
     head_size=32,
     head_vocabulary=20_000,
     sequences=8,
+    questions=4,
 )

@@ -4,52 +4,67 @@ import asyncio
 import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from understand_r1_zero.interpreter.interpreter import Interpreter, State
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.step import Step
 
 
-class CodeRunner:
-    """The interpreter's states of one problem's partial solutions.
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """What running a step came to."""
 
-    Equal partial solutions have one state. Steps that somebody else ran, as those of a given solution, are run
-    here again when something is to follow them. `close` ends the states' processes.
+    state: State
+    output: str = ""
+    has_failed: bool = False
+
+
+class CodeRunner:
+    """Runs code of one problem's partial solutions, the same code after the same code once.
+
+    Steps that somebody else ran, as those of a given solution, are run here again when something is to follow
+    them. `close` ends the processes of all states.
     """
 
     def __init__(self, interpreter: Interpreter, codec: StepCodec, threads: Executor) -> None:
         self._interpreter = interpreter
         self._codec = codec
         self._threads = threads
-        self._states: dict[tuple[str, ...], State] = {(): interpreter.start()}
+        self._start = _Ran(interpreter.start())
+        self._ran: dict[tuple[str, ...], asyncio.Task[_Ran]] = {}
 
     async def run(self, steps: Sequence[Step], step: Step) -> Step:
         """The step with what its code printed, after these steps."""
         assert step.code is not None, "only code is run"
-        before = tuple(each.code for each in steps if each.code is not None)
-        state, output, has_failed = await self._run(await self._state_after(before), step.code)
-        self._states.setdefault((*before, step.code), state)
-        return replace(self._codec.observe(step, output, steps), has_failed=has_failed)
+        codes = [each.code for each in [*steps, step] if each.code is not None]
+        ran = await self._after(tuple(codes))
+        observed = self._codec.observe(step, ran.output, steps)
+        return replace(observed, has_failed=ran.has_failed)
 
     def close(self) -> None:
         """Let go of all states."""
-        for state in self._states.values():
-            self._interpreter.release(state)
-        self._states.clear()
+        for task in self._ran.values():
+            if task.cancel() or task.cancelled() or task.exception() is not None:
+                continue
+            self._interpreter.release(task.result().state)
+        self._interpreter.release(self._start.state)
+        self._ran.clear()
 
-    async def _state_after(self, codes: tuple[str, ...]) -> State:
-        known = next(n for n in range(len(codes), -1, -1) if codes[:n] in self._states)
-        state = self._states[codes[:known]]
-        for number in range(known, len(codes)):
-            state, _, _ = await self._run(state, codes[number])
-            self._states.setdefault(codes[: number + 1], state)
-        return state
+    async def _after(self, codes: tuple[str, ...]) -> _Ran:
+        if not codes:
+            return self._start
+        if codes not in self._ran:
+            self._ran[codes] = asyncio.create_task(self._run(codes))
+        return await asyncio.shield(self._ran[codes])
 
-    async def _run(self, state: State, code: str) -> tuple[State, str, bool]:
+    async def _run(self, codes: tuple[str, ...]) -> _Ran:
+        before = await self._after(codes[:-1])
         loop = asyncio.get_running_loop()
-        run = await loop.run_in_executor(self._threads, self._interpreter.run, state, code)
-        return run.state, run.output, bool(run.error)
+        run = await loop.run_in_executor(
+            self._threads, self._interpreter.run, before.state, codes[-1]
+        )
+        return _Ran(run.state, run.output, bool(run.error))
 
 
 class CodeRunners:

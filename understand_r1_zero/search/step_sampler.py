@@ -4,6 +4,7 @@
 again; only what somebody else wrote, a closing tag or what code printed, is tokenised here.
 """
 
+import asyncio
 import hashlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
@@ -102,21 +103,8 @@ class StepSampler:
         samples = await self._ask(token_ids, count, self._seed_of(tree.tag(number)))
         self.num_tokens += sum(sample.num_tokens for sample in samples)
         steps = [node.step for node in way]
-        nodes = []
-        for sample in samples:
-            parsed = self._reading.codec.parse(
-                sample.text,
-                steps,
-                stop_reason=sample.stop_reason,
-                is_truncated=sample.is_truncated,
-            )
-            if warning := self._reading.faults.count(parsed):
-                self._reading.warn(warning)
-            if isinstance(parsed, Step):
-                nodes.append(await self._node(parsed, steps, sample))
-            elif self._reading.keeps_faults:
-                nodes.append(_failed(parsed, sample))
-        return nodes
+        nodes = await asyncio.gather(*(self._node(sample, steps) for sample in samples))
+        return [node for node in nodes if node is not None]
 
     def _seed_of(self, tag: str) -> int:
         """The node's, and another one each time it is asked again: its samples would be the same."""
@@ -124,13 +112,21 @@ class StepSampler:
         times = self._num_asked[tag]
         return node_seed(self._seed, tag if times == 1 else f"{tag} again {times}")
 
-    async def _node(self, step: Step, steps: Sequence[Step], sample: Continuation) -> Node:
+    async def _node(self, sample: Continuation, steps: Sequence[Step]) -> Node | None:
+        """The step that a sample is, once its code was run; None where it is none and is left out."""
+        reading = self._reading
+        step = reading.codec.parse(
+            sample.text, steps, stop_reason=sample.stop_reason, is_truncated=sample.is_truncated
+        )
+        if warning := reading.faults.count(step):
+            reading.warn(warning)
+        if isinstance(step, Fault):
+            return _failed(step, sample) if reading.keeps_faults else None
         if step.code is not None and self._observe is not None:
             step = await self._observe(steps, step)
-        node = _node_of(step, sample, self._reading.encode)
-        limit = self._reading.max_code_errors
-        last = [*steps, step][-limit:]
-        if len(last) == limit and all(each.has_failed for each in last):
+        node = _node_of(step, sample, reading.encode)
+        last = [*steps, step][-reading.max_code_errors :]
+        if len(last) == reading.max_code_errors and all(each.has_failed for each in last):
             node.terminal = CODE_ERRORS
         return node
 
