@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
@@ -12,6 +13,7 @@ from pathlib import Path
 from actors.search_progress import SearchProgress
 from actors.start import start_actors
 from understand_r1_zero.args import AlgorithmArgs, Args
+from understand_r1_zero.console import duration
 from understand_r1_zero.evaluate import evaluation_sampling
 from understand_r1_zero.grading.conventions import conventions_of
 from understand_r1_zero.grading.grader import Grader
@@ -96,12 +98,15 @@ def _search_the_rest(
         fleet.wait_until_ready()
         progress.watch(lambda: [each.submit("statistics") for each in fleet.groups.processes])
         file = stack.enter_context(output.open("a", encoding="utf-8"))
+        started_s = time.monotonic()
         for group in fleet.groups.stream(requests):
             file.write(_line(questions[group.index], group) + "\n")
             file.flush()
             for warning in group.warnings:
                 progress.warn(warning)
             progress.finished(group)
+        seconds = time.monotonic() - started_s
+        progress.note(f"searched {len(requests)} questions in {duration(seconds)}")
 
 
 def _line(question: Question, group: Group) -> str:
