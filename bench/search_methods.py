@@ -10,13 +10,14 @@ import json
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean
 
-from bench.result import RESULTS
+import numpy as np
+
+from bench.__main__ import RESULTS
 from bench.side import REPOSITORY
 from understand_r1_zero.scoring import Estimate, bootstrap
 from understand_r1_zero.search.records import chosen_of, facts_of, read_trees
@@ -47,7 +48,10 @@ RUNS = (
         Run(f"SBS ({width}, 5)", ("--method", "sbs", "--width", str(width)))
         for width in (1, 2, 3, 5)
     ),
-    Run("look-ahead (2, 4), 1 step", ("--method", "lookahead", "--width", "2", "--lookahead_steps", "1")),
+    Run(
+        "look-ahead (2, 4), 1 step",
+        ("--method", "lookahead", "--width", "2", "--lookahead_steps", "1"),
+    ),
     Run("breadth first", ("--method", "tot_bfs", "--gate_needs_answer")),
     Run("depth first", ("--method", "tot_dfs", "--gate_needs_answer")),
     Run("MCTS, 40 simulations", ("--method", "mcts")),
@@ -117,7 +121,7 @@ def row_of(name: str, codec: str, trees: Sequence[SearchTree], seconds: float) -
     return Row(
         codec,
         name,
-        bootstrap(is_right),
+        bootstrap(np.array(is_right)[:, None])[0],
         mean(each.get("tokens", 0) for each in facts),
         seconds,
         mean(tree.nodes[number].depth for tree, number in chosen),

@@ -73,7 +73,6 @@ class RemoteOracle:
         self._backoff_s = backoff_s
         self._sends_answers = sends_answers
         self._open: _Batch | None = None
-        self._session: aiohttp.ClientSession | None = None
 
     async def score(
         self, problem: Problem, steps: Sequence[Step], first: int = 0, seed: int = 0
@@ -105,12 +104,6 @@ class RemoteOracle:
         values = await asyncio.shield(batch.task)
         return StepScores(values[place])
 
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-
     async def _send(self, batch: "_Batch") -> list[tuple[float, ...]]:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(batch.is_full.wait(), self._wait_s)
@@ -141,9 +134,11 @@ class RemoteOracle:
         raise AssertionError("attempts are endless")
 
     async def _post(self, bodies: list[dict[str, Any]]) -> "_Reply":
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
-        async with self._session.post(self._url, json=bodies, allow_redirects=False) as response:
+        # One connection a batch: nothing stays open that somebody would have to close.
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.post(self._url, json=bodies, allow_redirects=False) as response,
+        ):
             return _Reply(response.status, await response.read())
 
     def _values(self, reply: "_Reply", num_values: Sequence[int]) -> list[tuple[float, ...]]:

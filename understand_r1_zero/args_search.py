@@ -109,6 +109,8 @@ class SearchArgs:
     """What a new value changes above its node."""
     end_gate: float | None = None
     """A new node of this value ends the search."""
+    gate_needs_answer: bool | None = None
+    """Only a node with an answer can pass --end_gate: for values that are chances of success, and not progress."""
     threshold: float | None = None
     """tot_dfs turns back at values below this."""
     alpha: float | None = None

@@ -83,16 +83,13 @@ def ask(url, *solutions, first=0, **options):
 
     async def scores():
         oracle = RemoteOracle(url, **({"backoff_s": 0.01, "timeout_s": 20.0} | options))
-        try:
-            return await asyncio.gather(
-                *(
-                    oracle.score(problem_of(number), [Step(text) for text in texts], first)
-                    for number, texts in enumerate(solutions)
-                ),
-                return_exceptions=True,
-            )
-        finally:
-            await oracle.close()
+        return await asyncio.gather(
+            *(
+                oracle.score(problem_of(number), [Step(text) for text in texts], first)
+                for number, texts in enumerate(solutions)
+            ),
+            return_exceptions=True,
+        )
 
     return asyncio.run(scores())
 
@@ -109,15 +106,12 @@ def test_requests_share_batches_and_get_their_own_values(server):
 def test_a_batch_that_is_not_full_waits_for_others_and_no_longer(server):
     async def scores():
         oracle = RemoteOracle(server.url, wait_s=0.5)
-        try:
-            early = asyncio.create_task(oracle.score(problem_of(1), [Step("0.1")]))
-            await asyncio.sleep(0.1)
-            late = asyncio.create_task(oracle.score(problem_of(2), [Step("0.2")]))
-            both = await early, await late
-            alone = await oracle.score(problem_of(3), [Step("0.3")])
-            return [score.values for score in (*both, alone)]
-        finally:
-            await oracle.close()
+        early = asyncio.create_task(oracle.score(problem_of(1), [Step("0.1")]))
+        await asyncio.sleep(0.1)
+        late = asyncio.create_task(oracle.score(problem_of(2), [Step("0.2")]))
+        both = await early, await late
+        alone = await oracle.score(problem_of(3), [Step("0.3")])
+        return [score.values for score in (*both, alone)]
 
     assert asyncio.run(scores()) == [(0.1,), (0.2,), (0.3,)]
     assert [len(batch) for batch in server.batches] == [2, 1]
@@ -212,16 +206,12 @@ def test_another_scale(server):
 def test_one_that_gives_up_takes_nothing_from_the_others(server):
     async def scores():
         oracle = RemoteOracle(server.url, wait_s=0.5)
-        try:
-            tasks = [
-                asyncio.create_task(oracle.score(problem_of(n), [Step(str(n / 10))]))
-                for n in range(3)
-            ]
-            await asyncio.sleep(0.05)
-            tasks[0].cancel()
-            return [score.values for score in await asyncio.gather(*tasks[1:])]
-        finally:
-            await oracle.close()
+        tasks = [
+            asyncio.create_task(oracle.score(problem_of(n), [Step(str(n / 10))])) for n in range(3)
+        ]
+        await asyncio.sleep(0.05)
+        tasks[0].cancel()
+        return [score.values for score in await asyncio.gather(*tasks[1:])]
 
     assert asyncio.run(scores()) == [(0.1,), (0.2,)]
 
