@@ -32,7 +32,7 @@ from understand_r1_zero.types import Group
 
 def search(args: Args) -> int:
     """Run the command; returns the exit status."""
-    files = args.search_files
+    files = args.files
     try:
         if files.view:
             _view(Path(files.view), files.index)
@@ -54,7 +54,7 @@ def search(args: Args) -> int:
 
 
 def _search(args: Args) -> None:
-    files = args.search_files
+    files = args.files
     if not files.output:
         raise ValueError("--output names no file; the searched trees go there, a JSON line each")
     source = files.qaf or args.benchmark_data
@@ -133,7 +133,7 @@ def _view(path: Path, index: int) -> None:
 
 
 def _infer_again(args: Args) -> None:
-    path = Path(args.search_files.from_trees)
+    path = Path(args.files.from_trees)
     grading = args.grading
     grader = Grader(conventions_of(grading), grading.grader_workers, grading.grader_timeout_s)
     with closing(grader):

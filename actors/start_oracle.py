@@ -42,7 +42,7 @@ async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepO
 
     The flags were checked (`validate_search.py`).
     """
-    flags = args.step_oracle
+    flags = args.valuing
     spec = args.searches_by
     names = parse_oracles(spec)
     model = flags.value_model
@@ -104,7 +104,7 @@ def _start_generator(args: Args, num_cores: int, stack: AsyncExitStack) -> ReadL
 def _settings(args: Args, num_cores: int, runner: Any) -> "EngineSettings":
     from actors.llm import EngineSettings
 
-    model = args.step_oracle.value_model
+    model = args.valuing.value_model
     return EngineSettings(
         model=model,
         dtype=args.model.dtype,
@@ -112,6 +112,6 @@ def _settings(args: Args, num_cores: int, runner: Any) -> "EngineSettings":
         runner=runner,
         num_threads=engine_threads(model, num_cores),
         max_cache_bytes=psutil.virtual_memory().available // (8 * max(1, args.cluster.num_actors)),
-        gpu_memory_share=args.step_oracle.value_gpu_ratio,
+        gpu_memory_share=args.valuing.value_gpu_ratio,
         trust_remote_code=args.model.trust_remote_code,
     )

@@ -101,7 +101,7 @@ async def start_search(
         grader = Grader(conventions_of(grading), grading.grader_workers, grading.grader_timeout_s)
         stack.callback(grader.close)
         answers = AnswerGrader(grader)
-        valuer = Valuer(answers, settings.scale, has_graded_ends=args.step_oracle.graded_ends)
+        valuer = Valuer(answers, settings.scale, has_graded_ends=args.valuing.graded_ends)
         oracle = None
         if settings.needs_values:
             hands = Hands(engine, policy, writer, codec, answers, valuer, num_cores)

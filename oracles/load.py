@@ -8,16 +8,25 @@ from understand_r1_zero.args import Args
 from understand_r1_zero.grading.conventions import conventions_of
 from understand_r1_zero.import_path import users_module
 from understand_r1_zero.protocols import Oracle
+from understand_r1_zero.search.oracle_names import parse_oracles
 from understand_r1_zero.types import Status, Verdict
 
 
 def load_oracle(args: Args, extraction: str) -> Oracle:
     """The rule-based oracle, or the class at the import path `module:Class` made without arguments.
 
-    `extraction` is the prompt template's, used by the rule-based oracle only.
+    `extraction` is the prompt template's, used by the rule-based oracle only. Where `--oracle` names what scores
+    steps, responses are still graded by the rules.
     """
+    oracle = args.oracle.oracle
     if not args.oracle.is_rule_based:
-        return _import_oracle(args.oracle.oracle)
+        return _import_oracle(oracle)
+    try:
+        parse_oracles(oracle)
+    except ValueError as error:
+        raise ValueError(
+            f"--oracle must be math or an import path module:Class, got {oracle!r}; in a search: {error}"
+        ) from error
     return MathOracle(
         extraction=extraction,
         conventions=conventions_of(args.grading),

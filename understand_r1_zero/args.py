@@ -387,8 +387,8 @@ class Args:
     evaluation: EvaluationArgs = field(default_factory=EvaluationArgs)
     search: SearchArgs = field(default_factory=SearchArgs)
     steps: StepArgs = field(default_factory=StepArgs)
-    step_oracle: StepOracleArgs = field(default_factory=StepOracleArgs)
-    search_files: SearchFileArgs = field(default_factory=SearchFileArgs)
+    valuing: StepOracleArgs = field(default_factory=StepOracleArgs)
+    files: SearchFileArgs = field(default_factory=SearchFileArgs)
     tracking: TrackingArgs = field(default_factory=TrackingArgs)
     alarm: AlarmArgs = field(default_factory=AlarmArgs)
     legacy: LegacyArgs = field(default_factory=LegacyArgs)
@@ -414,7 +414,7 @@ class Args:
     @property
     def searches_by(self) -> str:
         """The step oracles of searches."""
-        return self.step_oracle.search_oracle or self.oracle.oracle
+        return self.valuing.search_oracle or self.oracle.oracle
 
     @property
     def needs_actors(self) -> bool:

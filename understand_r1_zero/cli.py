@@ -182,13 +182,14 @@ def _parse_flags(argv: Sequence[str], base: Args) -> Args:
 
 def _checked(value: Any, field: Field[Any], place: str) -> Any:
     """The recipe's value as the flag's type; an integer may stand for a float, nothing else."""
-    if get_origin(field.type) is Literal:
-        choices = get_args(field.type)
+    kinds = [field.type] if get_origin(field.type) is Literal else get_args(field.type)
+    if literal := next((kind for kind in kinds if get_origin(kind) is Literal), None):
+        choices = get_args(literal)
         if value in choices and type(value) is type(choices[0]):
             return value
         allowed = ", ".join(map(str, choices))
         raise ValueError(f"{place} must be one of {allowed}, got {value!r}")
-    kinds = [kind for kind in get_args(field.type) or (field.type,) if kind is not NoneType]
+    kinds = [kind for kind in kinds or (field.type,) if kind is not NoneType]
     if type(value) in kinds:
         return value
     if float in kinds and type(value) is int:

@@ -16,7 +16,7 @@ _AT_LEAST = {
         "max_code_errors": 1,
         "code_memory_mb": 16,
     },
-    "step_oracle": {
+    "valuing": {
         "mc_completions": 1,
         "mc_round": 1,
         "tree_simulations": 1,
@@ -53,7 +53,7 @@ def search_refusals(args: Args) -> Iterator[str]:
 
 
 def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
-    flags = args.step_oracle
+    flags = args.valuing
     is_prm = "prm" in oracles and flags.prm_kind == "classifier"
     is_value = "value" in oracles or ("tree" in oracles and bool(flags.value_model))
     if is_prm or is_value:

@@ -118,7 +118,7 @@ def test_a_chain_is_open_at_its_end_alone():
     tree = SearchTree({})
     assert chain(tree, []) == ROOT
     end = chain(tree, [Step("a"), Step("b")])
-    assert (tree.text(end), tree.tag(end), tree.nodes[end].depth) == ("ab", "0.1.1", 2)
+    assert (tree.text(end), tree.tag(end), tree.nodes[end].depth) == ("ab", "0.0.0", 2)
     assert [node.is_expanded for node in tree.nodes] == [True, True, False]
     assert not tree.is_exhausted()
 
