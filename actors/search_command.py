@@ -85,7 +85,9 @@ def _search_the_rest(
         for place, question in enumerate(questions)
         if place not in done
     ]
-    run = RunDirectory.create(Path(args.run.save_path))
+    path = Path(args.run.save_path)
+    # It has logs only; a search that goes on may write them where it did before.
+    run = RunDirectory(path) if (path / "logs").is_dir() else RunDirectory.create(path)
     planned = plan(args, len(os.sched_getaffinity(0)))
     with ExitStack() as stack:
         cluster = stack.enter_context(Cluster(args.cluster.ray_address, bundles=planned.bundles))

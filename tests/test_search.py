@@ -45,7 +45,7 @@ def search(start_run, tmp_path):
     """Run the command to its end; its status and what it said."""
 
     def run(*flags, name="search"):
-        path = ["--save_path", tmp_path / name]
+        path = ["--save_path", tmp_path / "logs"]
         started = start_run(*flags, *path, name=name, small=False, program=SEARCH)
         return started.wait(), started.text()
 

@@ -38,12 +38,11 @@ def test_a_run_leaves_its_state_and_siblings_as_they_are(interpreter):
 
 
 def test_libraries_are_imported_beforehand(interpreter):
-    assert {"math", "numpy", "sympy"} <= set(interpreter.libraries)
+    assert {"math", "numpy", "sympy", "scipy"} <= set(interpreter.libraries)
     code = "import sys\n[name in sys.modules for name in ('sympy', 'numpy', 'math')]"
     assert interpreter.run(interpreter.start(), code).output == "[True, True, True]\n"
-    if "scipy" in interpreter.libraries:
-        run = interpreter.run(interpreter.start(), "import scipy.special\nscipy.special.comb(5, 2)")
-        assert run.output == "10.0\n"
+    run = interpreter.run(interpreter.start(), "import scipy.special\nscipy.special.comb(5, 2)")
+    assert run.output == "10.0\n"
 
 
 def test_what_a_run_says(interpreter):

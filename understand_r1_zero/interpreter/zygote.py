@@ -14,7 +14,7 @@ import tempfile
 from understand_r1_zero.interpreter import channel, kernel, seccomp, steps, walls
 
 LIBRARIES = ("math", "numpy", "sympy", "scipy")
-"""Imported once, before the first state is forked; scipy need not be installed."""
+"""Imported once, before the first state is forked."""
 CHANNEL_FD = 3
 
 
