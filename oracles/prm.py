@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from understand_r1_zero.encoding import last_tokens
+from oracles.step_ends import read_step_ends
 from understand_r1_zero.search.codecs.math_shepherd import BAD, GOOD, TAG, tagged
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import (
@@ -85,14 +85,12 @@ class ClassifierPrm:
         """The values of `steps[first:]`, all read in one pass; `seed` changes nothing."""
         if first >= len(steps):
             return StepScores(())
-        prompt_ids = self._tokenizer(self._prompt(problem.text)).input_ids
-        ids, ends = last_tokens(self._tokenizer, [self._text(step) for step in steps])
+        texts = [self._text(step) for step in steps]
+        prompt = self._prompt(problem.text)
+        outputs, end_ids = await read_step_ends(self._tokenizer, prompt, texts, first, self._read)
         if self._tag_id is not None:
-            self._check_tags(np.array([ids[end] for end in ends]))
-        start = len(prompt_ids) + ends[first]
-        outputs = await self._read([*prompt_ids, *ids[: ends[-1] + 1]], start)
-        places = [end - ends[first] for end in ends[first:]]
-        return StepScores(tuple(good_probability(outputs[places]).tolist()))
+            self._check_tags(np.array(end_ids))
+        return StepScores(tuple(good_probability(outputs).tolist()))
 
     def _text(self, step: Step) -> str:
         if not self._tag:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from understand_r1_zero.encoding import last_tokens
+from oracles.step_ends import read_step_ends
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, ReadOutputs, StepScores
 from understand_r1_zero.types import Problem
@@ -46,11 +46,9 @@ class ValueOracle:
         """The values of `steps[first:]`, all of them from one reading."""
         if first >= len(steps):
             return StepScores(())
-        prompt_ids = self._tokenizer(self._prompt(problem.text)).input_ids
-        ids, ends = last_tokens(self._tokenizer, [step.text for step in steps])
-        start = len(prompt_ids) + ends[first]
-        outputs = await self._read([*prompt_ids, *ids[: ends[-1] + 1]], start)
-        places = [end - ends[first] for end in ends[first:]]
-        values = ACTIVATIONS[self._activation](outputs[places, 0])
+        texts = [step.text for step in steps]
+        prompt = self._prompt(problem.text)
+        outputs, _ = await read_step_ends(self._tokenizer, prompt, texts, first, self._read)
+        values = ACTIVATIONS[self._activation](outputs[:, 0])
         clipped = np.clip(values, self.scale.low, self.scale.high)
         return StepScores(tuple(clipped.tolist()))

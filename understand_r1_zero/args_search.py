@@ -3,6 +3,21 @@
 from dataclasses import dataclass
 from typing import Literal
 
+Method = Literal[
+    "sample",
+    "greedy",
+    "cot",
+    "best_of_n",
+    "maj",
+    "sbs",
+    "lookahead",
+    "tot_bfs",
+    "tot_dfs",
+    "mcts",
+    "rest_mcts",
+    "rstar",
+]
+
 
 @dataclass(frozen=True)
 class StepArgs:
@@ -70,20 +85,7 @@ class StepOracleArgs:
 class SearchArgs:
     """How a problem is searched (actors/searching.py); what is not given is the method's own (search/settings.py)."""
 
-    method: Literal[
-        "sample",
-        "greedy",
-        "cot",
-        "best_of_n",
-        "maj",
-        "sbs",
-        "lookahead",
-        "tot_bfs",
-        "tot_dfs",
-        "mcts",
-        "rest_mcts",
-        "rstar",
-    ] = "sample"
+    method: Method = "sample"
     """How evaluation solves a problem: --eval_n samples, or a search; the command search has mcts instead of sample."""
     width: int | None = None
     """Partial solutions kept a level (B1 of step-level beams), or children followed below a node (tot_dfs)."""

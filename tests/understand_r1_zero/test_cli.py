@@ -175,7 +175,10 @@ def test_flags_override_the_recipe_and_the_recipe_overrides_the_defaults(tmp_pat
         ("prompt_data = 3", "prompt_data must be a string, got 3"),
         ("eval_batch_size = 1.0", "eval_batch_size must be an integer, got 1.0"),
         ("zero_stage = 7", "zero_stage must be one of 0, 1, 2, 3, got 7"),
-        ('backup = "median"', "backup must be one of mean, visit_weighted, terminal_only, none, got 'median'"),
+        (
+            'backup = "median"',
+            "backup must be one of mean, visit_weighted, terminal_only, none, got 'median'",
+        ),
         ("zero_stage = true", "zero_stage must be one of 0, 1, 2, 3, got True"),
         ("[sampling]\nnum_samples = 4", "[sampling] is a table; recipes are flat, a flag a line"),
         ('config = "other.toml"', "config belongs on the command line, not in a recipe"),

@@ -5,8 +5,9 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import get_args
 
-from understand_r1_zero.args_search import SearchArgs
+from understand_r1_zero.args_search import Method, SearchArgs
 from understand_r1_zero.search import backup
 from understand_r1_zero.search.answers import AGGREGATES, VOTES
 from understand_r1_zero.search.beams import BeamRules
@@ -24,19 +25,7 @@ from understand_r1_zero.search.selection import (
 )
 from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
 
-METHOD_NAMES = (
-    "greedy",
-    "cot",
-    "best_of_n",
-    "maj",
-    "sbs",
-    "lookahead",
-    "tot_bfs",
-    "tot_dfs",
-    "mcts",
-    "rest_mcts",
-    "rstar",
-)
+METHOD_NAMES = tuple(name for name in get_args(Method) if name != "sample")
 
 SCORES: dict[str, Callable[["SearchSettings"], Score]] = {
     "puct": lambda s: partial(puct, c=s.c, is_normalised=s.is_prior_normalised, worst=s.worst),

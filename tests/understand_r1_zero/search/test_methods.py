@@ -8,6 +8,7 @@ import pytest
 from tests.understand_r1_zero.search.tables import node_of, table, texts
 from understand_r1_zero.search.growth import Reflection
 from understand_r1_zero.search.methods import METHODS, highest, solve
+from understand_r1_zero.search.records import to_record
 from understand_r1_zero.search.settings import published
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
@@ -90,7 +91,7 @@ def test_the_same_seed_finds_the_same(method):
         tree = SearchTree({})
         settings = published(method, num_parallel=2, simulations=8, depth=6)
         found = asyncio.run(solve(tree, expand, evaluate, settings, seed, reflect=never_solved))
-        return tree.to_record(), found.chosen, found.finals
+        return to_record(tree), found.chosen, found.finals
 
     assert run(1) == run(1)
     assert run(1) != run(2)
@@ -162,8 +163,9 @@ def test_solutions_vote_as_often_as_they_were_drawn():
     ]
     assert answer(tree, found) == "aX"
     # 2 * 0.3 + 2 * 0.2 = 1.0 against 0.9, and apart 0.6, 0.4 and 0.9.
-    assert answer(*solved("maj", COUNTED, WORTH, are_equal=same, vote="weighted")) == "aX"
-    assert answer(*solved("maj", COUNTED, WORTH, vote="weighted")) == "cZ"
+    weighted = {"vote": "weighted", "worst": 0.0}
+    assert answer(*solved("maj", COUNTED, WORTH, are_equal=same, **weighted)) == "aX"
+    assert answer(*solved("maj", COUNTED, WORTH, **weighted)) == "cZ"
     assert answer(*solved("best_of_n", COUNTED, WORTH, num_samples=5)) == "cZ"
 
 
@@ -175,9 +177,11 @@ def test_the_steps_on_the_way_are_valued_where_the_score_needs_them():
     assert node_of(tree, "a").value is None
 
 
-def test_weighted_votes_refuse_values_below_0():
-    with pytest.raises(ValueError, match=r"at least 0, got -0\.5"):
-        solved("sbs", values={"bF": -0.5}, vote="weighted", width=4)
+def test_signed_values_weigh_by_their_place_in_the_scale():
+    # 2 * 0.65 + 0 against 0.95, where bare values would have 2 * 0.3 against 0.9.
+    assert answer(*solved("maj", COUNTED, WORTH, vote="weighted")) == "aX"
+    with pytest.raises(ValueError, match="outside the scale -1 to 1"):
+        solved("maj", COUNTED, WORTH | {"aX": 1.5}, vote="weighted")
 
 
 def test_rest_mcts_votes_with_the_sum_of_values_per_answer():
@@ -186,8 +190,8 @@ def test_rest_mcts_votes_with_the_sum_of_values_per_answer():
     _, best = solved("rest_mcts", samples, values)
     tree, voted = solved("rest_mcts", samples, values, are_equal=same, vote="weighted")
     assert tree.nodes[best.chosen].answer == "Z"
-    # X and Y are one answer: 0.5 + 0.4 against 0.7, each drawn once.
-    assert [tree.nodes[number].count for number in voted.finals] == [1, 1, 1]
+    # X and Y are one answer: 2 * 0.5 + 0.4 against 0.7; X was drawn by a roll-out and again.
+    assert [tree.nodes[number].count for number in voted.finals] == [2, 1, 1]
     assert tree.nodes[voted.chosen].answer == "X"
 
 

@@ -12,6 +12,7 @@ from understand_r1_zero.search import backup
 from understand_r1_zero.search.grow import Rules, simulate, tree_search
 from understand_r1_zero.search.growth import Growth
 from understand_r1_zero.search.limits import Limits, end_gate
+from understand_r1_zero.search.records import to_record
 from understand_r1_zero.search.rollouts import (
     at_random,
     first,
@@ -105,8 +106,8 @@ def test_a_rolled_step_is_selected_once_the_node_above_it_is_expanded():
     values = {"a": 0.5, "ab": 0.9, "ac": 0.1, "abd": 0.2}
     rules = replace(REST, limits=Limits(simulations=2), roll_out=forward(1, 1, 0.5, "greedy"))
     asyncio.run(tree_search(tree, rules, *table(samples, values), 0))
-    # Rolled out first, then the first of a's two samples: one node, one draw.
-    assert node_of(tree, "ab").count == 1
+    # Rolled out first, then the first of a's two samples: one node, two draws.
+    assert node_of(tree, "ab").count == 2
     assert texts(tree, node_of(tree, "a").children) == ["ab", "ac"]
     assert texts(tree, tree.open_children(1)) == ["ab", "ac"]
 
@@ -201,6 +202,6 @@ def test_parallel_roll_outs_make_the_same_tree_whatever_comes_first(roll_out):
         rules = replace(REST, roll_out=roll_out, limits=limits, num_parallel=3)
         asyncio.run(simulate(Growth(tree, expand, evaluate, limits), rules, 5))
         assert all(node.pending == 0 for node in tree.nodes)
-        return tree.to_record()
+        return to_record(tree)
 
     assert grown() == grown()
