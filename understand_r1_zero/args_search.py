@@ -105,13 +105,13 @@ class SearchArgs:
     """What selects a child in a tree search."""
     c_puct: float | None = None
     """How much selection explores, whatever --score."""
-    normalise_priors: bool | None = None
+    normalise_priors: bool = False
     """puct: the priors of siblings add up to 1."""
     backup: Literal["mean", "visit_weighted", "terminal_only", "none"] | None = None
     """What a new value changes above its node."""
     end_gate: float | None = None
     """A new node of this value ends the search."""
-    gate_needs_answer: bool | None = None
+    gate_needs_answer: bool = False
     """Only a node with an answer can pass --end_gate: for values that are chances of success, and not progress."""
     threshold: float | None = None
     """tot_dfs turns back at values below this."""
