@@ -8,6 +8,7 @@ import pytest
 
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args, OracleArgs
+from understand_r1_zero.args_search import SearchArgs
 from understand_r1_zero.cli import parse, to_toml
 from understand_r1_zero.flags import OTHER_NAMES, flags_of
 from understand_r1_zero.grade import GradeArgs
@@ -22,6 +23,7 @@ DOCUMENTS = sorted(
     for path in REPOSITORY.glob(pattern)
 )
 RECIPES = sorted(REPOSITORY.glob("examples/**/*.toml"))
+VALUE_MODEL = ("--value_model", str(REPOSITORY / "examples" / "tiny" / "value"))
 TRAIN, COMMANDS = ("python", "train_zero_math.py"), ("python", "-m", "understand_r1_zero")
 OTHER_PROGRAMS_FLAGS = {"--head", "--no-deps", "--editable"}
 LINES_ALLOWED = {"README.md": 280, "docs/design.md": 200, "CONTRIBUTING.md": 60}
@@ -93,6 +95,8 @@ def test_other_commands_parse(workplace, argv):
         parse(rest)
     elif command == "grade":
         parse_grade(rest)
+    elif command == "search":
+        assert parse(rest, Args(search=SearchArgs(method="mcts"))).is_searched
     else:
         assert command == "plots"
         assert [Path(path).is_dir() for path in rest] == [True]
@@ -106,7 +110,9 @@ def test_scripts_that_are_run_exist():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_every_recipe_parses_and_is_in_the_table(workplace, recipe):
-    parse(["--config", str(recipe)])
+    # Recipes of searches leave the value model to the command line.
+    is_valued = 'oracle = "value"' in recipe.read_text()
+    parse(["--config", str(recipe), *(VALUE_MODEL if is_valued else ())])
     table = (REPOSITORY / "examples" / "README.md").read_text()
     assert f"`{recipe.relative_to(REPOSITORY / 'examples')}`" in table
 
