@@ -15,7 +15,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
-from understand_r1_zero.args import TINY_MODEL, Args, RewardArgs
+from understand_r1_zero.args import TINY_MODEL, Args, EvaluationArgs, RewardArgs
 from understand_r1_zero.flags import OTHER_NAMES, flags_of, parse_flags, refusals
 from understand_r1_zero.resume import find_checkpoint, refuse_changes
 from understand_r1_zero.run_directory import default_path
@@ -41,6 +41,9 @@ LEGACY_REASONS = {
 
 GRADED_REWARDS = ("correct_reward", "incorrect_reward", "format_reward")
 """Flags of what the rule-based oracle's verdicts are worth."""
+
+SAMPLED_EVALUATION = ("eval_n", "eval_temperature", "eval_top_p")
+"""Flags of evaluation that samples."""
 
 ROUNDED_LOGPROB_GAP = 0.05
 """Default of --max_logprob_gap in 16 bits, whose rounding alone exceeds float32's default."""
@@ -76,6 +79,12 @@ def describe(args: Args) -> list[str]:
             f"--{name} changes nothing here: --oracle {args.oracle.oracle} gives its own rewards"
             for name in GRADED_REWARDS
             if getattr(args.reward, name) != getattr(RewardArgs(), name)
+        ]
+    if args.is_searched:
+        lines += [
+            f"--{name} changes nothing here: --method {args.search.method} searches (--step_temperature, ...)"
+            for name in SAMPLED_EVALUATION
+            if getattr(args.evaluation, name) != getattr(EvaluationArgs(), name)
         ]
     if args.cluster.collocate and not args.cluster.gpus:
         lines.append("--collocate changes nothing on the CPU: all processes share the cores")

@@ -35,6 +35,11 @@ def search_refusals(args: Args) -> Iterator[str]:
             value = getattr(getattr(args, owner), name)
             if not value >= least:
                 yield f"--{name} must be at least {least}, got {value}"
+    if args.run.deterministic:
+        yield (
+            f"--deterministic cannot go with --method {args.search.method}: what searches compute together "
+            "depends on time; drop one"
+        )
     if not 0 < args.steps.step_top_p <= 1:
         yield f"--step_top_p must be above 0 and at most 1, got {args.steps.step_top_p}"
     try:

@@ -245,6 +245,13 @@ def test_reward_flags_that_a_users_oracle_overrides_are_told():
     )
 
 
+def test_what_searches_do_not_read_is_said():
+    flags = "--method sbs --search_oracle monte_carlo --eval_n 4 --eval_temperature 0.5".split()
+    lines = describe(parse(flags))
+    assert [line.split()[0] for line in lines] == ["--eval_n", "--eval_temperature"]
+    assert all("--method sbs searches" in line for line in lines)
+
+
 def test_every_legacy_flag_has_its_reason():
     assert set(LEGACY_REASONS) == {field.name for field in fields(LegacyArgs)}
 
