@@ -1,6 +1,8 @@
 """The command search, and searches in evaluation, on real engines."""
 
 import json
+import signal
+import time
 
 import pytest
 
@@ -97,6 +99,20 @@ def test_a_search_goes_on_where_its_file_was_cut_and_its_trees_are_looked_at_aga
     assert status == 1 and "--index must be below 12" in said
     status, said = search("--plot", trees, name="plot")
     assert status == 0 and all((tmp_path / f"{x}_by_step.png").exists() for x in "qv"), said
+
+
+def test_an_interrupted_search_keeps_what_it_has(start_run, tmp_path):
+    trees = tmp_path / "trees.jsonl"
+    flags = "--config examples/tiny/search.toml --grader_workers 1 --output".split()
+    run = start_run(*flags, trees, small=False, program=SEARCH)
+    deadline = time.monotonic() + 150
+    while not (trees.exists() and trees.read_text().count("\n") > 4):
+        assert run.process.poll() is None and time.monotonic() < deadline, run.text()
+        time.sleep(0.02)
+    run.process.send_signal(signal.SIGINT)
+    assert run.wait() == 130, run.text()
+    assert "the same command goes on" in run.text()
+    assert 4 < len(list(read_trees(trees))) < 200
 
 
 def test_code_steps_are_run_where_nothing_can_be_harmed(search, qaf, tmp_path):
