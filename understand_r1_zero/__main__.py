@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+PROGRAM = "python -m understand_r1_zero"
 USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
 
   evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
@@ -32,7 +33,7 @@ def _evaluate(argv: Sequence[str]) -> int:
     from actors.offline import evaluate_offline
     from understand_r1_zero import cli
 
-    return evaluate_offline(cli.parse(argv))
+    return evaluate_offline(cli.parse(argv, program=f"{PROGRAM} evaluate"))
 
 
 def _search(argv: Sequence[str]) -> int:
@@ -41,7 +42,8 @@ def _search(argv: Sequence[str]) -> int:
     from understand_r1_zero.args import Args
     from understand_r1_zero.args_search import SearchArgs
 
-    return search(cli.parse(argv, Args(search=SearchArgs(method="mcts"))))
+    base = Args(search=SearchArgs(method="mcts"))
+    return search(cli.parse(argv, base, f"{PROGRAM} search"))
 
 
 def _grade(argv: Sequence[str]) -> int:

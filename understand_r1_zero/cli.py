@@ -23,10 +23,14 @@ from understand_r1_zero.sources import nearest
 from understand_r1_zero.validate import validate
 
 PROGRAM = "train_zero_math.py"
-DESCRIPTION = """Reinforcement learning for mathematical reasoning. Without flags: the demo on the CPU.
-
-Dashes and underscores are alike. Flags override the recipe of --config, a TOML file whose keys are
+COMMON = """Dashes and underscores are alike. Flags override the recipe of --config, a TOML file whose keys are
 flag names; relative paths are relative to the current directory."""
+DESCRIPTION = f"""Reinforcement learning for mathematical reasoning. Without flags: the demo on the CPU.
+
+{COMMON}"""
+OTHER_PROGRAMS = (
+    "The flags are those of train_zero_math.py; what only training reads changes nothing here."
+)
 
 NOT_IN_RECIPES = ("config", "dry_run", "resume", "rnd_seed", "save_path")
 """Flags of one invocation; a resolved config.toml holds the drawn seed instead of rnd_seed."""
@@ -52,15 +56,15 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 _SEEDS = 2**31
 
 
-def parse(argv: Sequence[str], base: Args | None = None) -> Args:
+def parse(argv: Sequence[str], base: Args | None = None, program: str = PROGRAM) -> Args:
     """Resolve a command line (without the program's name) into checked flags; `base` has the defaults.
 
     The seed is drawn if asked for, `run.save_path` is the run directory, `run.resume` the checkpoint
     directory to continue from or empty. A refusal is printed to stderr, one line a reason, and raises
     SystemExit(2); `--help` prints and raises SystemExit(0).
     """
-    with refusals(PROGRAM):
-        return _resolve(argv, base or Args())
+    with refusals(program):
+        return _resolve(argv, base or Args(), program)
 
 
 def describe(args: Args) -> list[str]:
@@ -138,17 +142,17 @@ def read_recipe(path: Path, base: Args) -> Args:
     return replace(base, **groups)
 
 
-def _resolve(argv: Sequence[str], base: Args) -> Args:
+def _resolve(argv: Sequence[str], base: Args, program: str) -> Args:
     if argv and not argv[0].startswith("-"):
         raise ValueError(f"unexpected {argv[0]!r}; a recipe is given by --config {argv[0]}")
-    args = _parse_flags(argv, base)
+    args = _parse_flags(argv, base, program)
     given = args.run
     found = find_checkpoint(given.resume, given.save_path) if given.resume else None
     if found or given.config:
         recipe = found.run_directory / "config.toml" if found else Path(given.config).expanduser()
-        args = _with_recipe(argv, recipe, base)
+        args = _with_recipe(argv, recipe, base, program)
     elif args.model.dtype != "float32":
-        args = _parse_flags(argv, _rounded(base))
+        args = _parse_flags(argv, _rounded(base), program)
     run = args.run
     if found:
         run = replace(
@@ -167,11 +171,11 @@ def _resolve(argv: Sequence[str], base: Args) -> Args:
     return args
 
 
-def _with_recipe(argv: Sequence[str], recipe: Path, base: Args) -> Args:
-    args = _parse_flags(argv, read_recipe(recipe, base))
+def _with_recipe(argv: Sequence[str], recipe: Path, base: Args, program: str) -> Args:
+    args = _parse_flags(argv, read_recipe(recipe, base), program)
     if args.model.dtype == "float32":
         return args
-    return _parse_flags(argv, read_recipe(recipe, _rounded(base)))
+    return _parse_flags(argv, read_recipe(recipe, _rounded(base)), program)
 
 
 def _rounded(base: Args) -> Args:
@@ -185,8 +189,9 @@ def _with_bundled_model(args: Args) -> Args:
     return replace(args, model=replace(args.model, pretrain=str(_REPOSITORY / TINY_MODEL)))
 
 
-def _parse_flags(argv: Sequence[str], base: Args) -> Args:
-    return parse_flags(Args, argv, base, PROGRAM, DESCRIPTION)
+def _parse_flags(argv: Sequence[str], base: Args, program: str) -> Args:
+    description = DESCRIPTION if program == PROGRAM else f"{OTHER_PROGRAMS}\n\n{COMMON}"
+    return parse_flags(Args, argv, base, program, description)
 
 
 def _checked(value: Any, field: Field[Any], place: str) -> Any:
