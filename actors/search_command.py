@@ -20,7 +20,8 @@ from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.launch import Cluster
 from understand_r1_zero.plan import plan
 from understand_r1_zero.run_directory import RunDirectory
-from understand_r1_zero.search.offline_table import offline_lines
+from understand_r1_zero.search.offline import judge
+from understand_r1_zero.search.offline_table import answer_checks, offline_lines
 from understand_r1_zero.search.questions import Question, places_done, read_questions
 from understand_r1_zero.search.records import read_trees
 from understand_r1_zero.search.summary import summary_lines
@@ -37,9 +38,7 @@ def search(args: Args) -> int:
         if files.view:
             _view(Path(files.view), files.index)
         elif files.plot:
-            trees = Path(files.plot)
-            for file in draw_value_plots(read_trees(trees), trees.parent):
-                print(file)
+            _plot(args)
         elif files.from_trees:
             _infer_again(args)
         else:
@@ -134,10 +133,21 @@ def _view(path: Path, index: int) -> None:
     raise ValueError(f"--index must be below {count}, the trees in {path}, got {index}")
 
 
+def _plot(args: Args) -> None:
+    path = Path(args.files.plot)
+    with closing(_grader(args)) as grader:
+        _, is_right = answer_checks(grader)
+        for file in draw_value_plots(judge(read_trees(path), is_right), path.parent):
+            print(file)
+
+
 def _infer_again(args: Args) -> None:
     path = Path(args.files.from_trees)
-    grading = args.grading
-    grader = Grader(conventions_of(grading), grading.grader_workers, grading.grader_timeout_s)
-    with closing(grader):
+    with closing(_grader(args)) as grader:
         for line in offline_lines(path, args.search.width, grader):
             print(line)
+
+
+def _grader(args: Args) -> Grader:
+    grading = args.grading
+    return Grader(conventions_of(grading), grading.grader_workers, grading.grader_timeout_s)

@@ -4,6 +4,7 @@ ReST-MCTS*'s and OpenR's names: "RM max" is vote "best" with score "last", "RM v
 "last" over all answers (`width` None); `prm_min_max` is "best" with "min", `prm_min_vote` "weighted" with "min".
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -107,18 +108,23 @@ class OfflineScore:
 
 
 def infer(
-    trees: Iterable[SearchTree], rule: AnswerRule, are_equal: AreEqual, is_right: IsRight
-) -> OfflineScore:
-    """`choose` over the trees of a file (`read_trees`), graded by `is_right(answer, record)`."""
-    num_trees = num_answered = num_right = 0
+    trees: Iterable[SearchTree],
+    rules: Mapping[str, AnswerRule],
+    are_equal: AreEqual,
+    is_right: IsRight,
+) -> dict[str, OfflineScore]:
+    """`choose` by each rule over the trees of a file (`read_trees`), in one pass, graded by `is_right`."""
+    num_trees = 0
+    answered, right = Counter[str](), Counter[str]()
     for tree in trees:
         num_trees += 1
-        number = choose(tree, rule, are_equal)
-        answer = None if number is None else tree.nodes[number].answer
-        if answer is not None:
-            num_answered += 1
-            num_right += is_right(answer, tree.record)
-    return OfflineScore(num_trees, num_answered, num_right)
+        for name, rule in rules.items():
+            number = choose(tree, rule, are_equal)
+            answer = None if number is None else tree.nodes[number].answer
+            if answer is not None:
+                answered[name] += 1
+                right[name] += is_right(answer, tree.record)
+    return {name: OfflineScore(num_trees, answered[name], right[name]) for name in rules}
 
 
 def judge(

@@ -162,18 +162,23 @@ def read_records(path: Path) -> Iterator[dict[str, Any]]:
         yield record
 
 
-def whole_lines(path: Path) -> list[bytes]:
-    """The lines of a file that end in a line break."""
-    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """The lines of a file that end in a line break, without it; none where there is no file."""
+    if not path.exists():
+        return
+    with path.open("rb") as file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield line[:-1]
 
 
 def cut_to_whole_lines(path: Path) -> int:
     """Drop a last line that was cut, so that more can be appended; returns how many lines there are."""
-    lines = whole_lines(path)
+    lengths = [len(line) + 1 for line in whole_lines(path)]
     if path.exists():
         with path.open("r+b") as file:
-            file.truncate(sum(len(line) + 1 for line in lines))
-    return len(lines)
+            file.truncate(sum(lengths))
+    return len(lengths)
 
 
 def question_of(record: Mapping[str, Any]) -> str:

@@ -133,10 +133,11 @@ def test_accuracy_counts_trees_without_an_answer_as_wrong():
     def is_right(answer, record):
         return answer == record["answer"]
 
-    score = infer(trees, AnswerRule(), operator.eq, is_right)
+    rules = {"q": AnswerRule()}
+    score = infer(trees, rules, operator.eq, is_right)["q"]
     assert score == OfflineScore(num_trees=3, num_answered=2, num_right=1)
     assert score.accuracy == pytest.approx(1 / 3)
-    assert infer([], AnswerRule(), operator.eq, is_right).accuracy == 0.0
+    assert infer([], rules, operator.eq, is_right)["q"].accuracy == 0.0
 
 
 def test_a_searched_tree_gives_its_best_answer():

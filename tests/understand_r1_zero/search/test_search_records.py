@@ -190,7 +190,7 @@ def test_a_file_cut_in_mid_line_keeps_its_whole_lines_and_can_be_appended_to(tmp
     assert cut_to_whole_lines(path) == 2
     assert path.read_bytes() == b"".join(line + b"\n" for line in whole.split(b"\n")[:2])
     assert cut_to_whole_lines(tmp_path / "none.jsonl") == 0
-    assert whole_lines(tmp_path / "none.jsonl") == []
+    assert list(whole_lines(tmp_path / "none.jsonl")) == []
 
 
 def test_a_line_at_fault_is_named(tmp_path):
