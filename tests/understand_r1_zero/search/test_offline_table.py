@@ -43,8 +43,8 @@ def test_every_rule_has_its_row(tmp_path, grader):
     assert found["best by value"] == ["1", "2", "1", "0.500"]
     assert found["best by q_value"] == ["1", "2", "1", "0.500"]
     assert found["best by visit_count"] == ["1", "2", "0", "0.000"]
-    # 2 and 2.0 are one answer, and the first of two answers that tie.
-    assert found["majority"] == ["all", "2", "1", "0.500"]
+    # 2 and 2.0 are one answer; of 4 and 5, which tie, 5 has the higher Q.
+    assert found["majority"] == ["all", "2", "2", "1.000"]
     assert len(rows) == 4 + 1 + 2 * 5
 
 
