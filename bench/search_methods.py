@@ -153,8 +153,8 @@ def table(rows: Iterable[Row]) -> str:
     for row in rows:
         votes = [v for v in rows if v.codec == row.codec and v.name.startswith("maj@")]
         fair = next((v for v in votes if v.tokens >= row.tokens), None)
-        is_vote = row.name.startswith("maj@")
-        beside = f"{fair.accuracy.mean:.3f} ({fair.name})" if fair and not is_vote else ""
+        is_plain = row.name.startswith(("maj@", "greedy"))
+        beside = f"{fair.accuracy.mean:.3f} ({fair.name})" if fair and not is_plain else ""
         low, high = row.accuracy.low, row.accuracy.high
         lines.append(
             f"| `{row.codec}` | {row.name} | {row.accuracy.mean:.3f} | {low:.3f}-{high:.3f} | {beside} | "
