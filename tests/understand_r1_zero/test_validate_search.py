@@ -53,6 +53,7 @@ BY_VALUE = f"--method mcts --oracle value --value_model {VALUE}"
             "--step_temperature 0",
             ["--step_temperature must be above 0 with --method mcts", "--method greedy"],
         ),
+        ("--deterministic", ["--deterministic cannot go with --method mcts", "drop one"]),
         ("--oracle value", ["--oracle value reads a model", "--value_model"]),
         ("--oracle prm", ["--oracle prm reads a model", "--value_model"]),
         ("--oracle prm=1,math=1", ["--oracle prm=1,math=1 reads a model", "--value_model"]),
@@ -133,8 +134,8 @@ def test_oracles_of_steps_do_not_train(capsys, oracle):
 
 @pytest.mark.parametrize("oracle", ["math", "mine:Oracle"])
 def test_oracles_of_responses_train_beside_searches(oracle):
-    flags = f"{BY_VALUE} --search_oracle value --oracle {oracle}".split()
-    assert parse_training(flags) == parse(flags)
+    args = parse_training(f"{BY_VALUE} --search_oracle value --oracle {oracle}".split())
+    assert (args.oracle.oracle, args.searches_by) == (oracle, "value")
 
 
 def test_the_program_refuses_before_anything_starts(repository, tmp_path):
