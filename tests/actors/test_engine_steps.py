@@ -113,7 +113,7 @@ def value_model(tmp_path_factory, live):
     directory = tmp_path_factory.mktemp("value")
     torch.manual_seed(0)
     model = AutoModelForTokenClassification.from_pretrained(TINY_MODEL, num_labels=1).eval()
-    torch.nn.init.normal_(model.score.weight, std=0.5)
+    torch.nn.init.normal_(model.score.weight, std=0.1)  # outputs of the size of values
     model.save_pretrained(directory)
     live.tokenizer.save_pretrained(directory)
     return directory, model
