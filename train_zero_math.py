@@ -49,7 +49,7 @@ GATED_STEPS = 2
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the command line, then plan or train; returns the exit status."""
-    args = cli.parse(sys.argv[1:] if argv is None else argv)
+    args = cli.parse_training(sys.argv[1:] if argv is None else argv)
     for line in cli.describe(args):
         print(line)
     run = None

@@ -39,6 +39,7 @@ class Engine:
         self._tokenizer: Any = self._llm.get_tokenizer()
         self._stop_tokens = StopTokens(self._tokenizer)
         self._request_numbers = itertools.count()
+        self._max_model_len = settings.max_model_len
         self._versions = VersionLog()
         self._gate = Gate(self._llm.engine_core)
         self._adapters = settings.adapters
@@ -83,7 +84,12 @@ class Engine:
     async def next_logprobs(
         self, prompt_token_ids: Sequence[int], choices: Sequence[int]
     ) -> np.ndarray:
-        """float64 (K,): log-probs in nats of K tokens as the next one, among these alone."""
+        """float64 (K,): log-probs in nats of K tokens as the next one, among these alone.
+
+        NaN where the context has no room for a next one.
+        """
+        if len(prompt_token_ids) >= self._max_model_len:
+            return np.full(len(choices), np.nan)
         params = SamplingParams(
             max_tokens=1,
             allowed_token_ids=list(choices),

@@ -73,8 +73,10 @@ class PolicySteps:
 
     def _continuation(self, sample: Sample) -> Continuation:
         stops = [string for string in self._stop if sample.text.endswith(string)]
-        token_ids = sample.token_ids.tolist()
-        if stops and self._decode(token_ids) != sample.text:
+        token_ids, end_ids = sample.token_ids.tolist(), []
+        if not stops and not sample.is_truncated:
+            token_ids, end_ids = token_ids[:-1], token_ids[-1:]
+        elif stops and self._decode(token_ids) != sample.text:
             # The last token reaches past the stop string: the text is others' tokens.
             token_ids = self.encode(sample.text)
         return Continuation(
@@ -82,6 +84,7 @@ class PolicySteps:
             token_ids=tuple(token_ids),
             logprob=float(sample.sampler_logprobs.sum(dtype=np.float64)),
             num_tokens=len(sample.token_ids),
+            end_ids=tuple(end_ids),
             stop_reason=max(stops, key=len, default=None),
             is_truncated=sample.is_truncated,
         )

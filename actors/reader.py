@@ -24,17 +24,21 @@ class Reader:
     def __init__(self, settings: EngineSettings) -> None:
         assert settings.runner == "pooling", "a reader samples nothing"
         self._llm = start_llm(settings)
+        self._max_model_len = settings.max_model_len
         self._request_numbers = itertools.count()
 
     async def read(self, token_ids: Sequence[int], first: int = 0) -> np.ndarray:
-        """float32 (T - first, labels): the outputs at `token_ids[first:]`.
+        """float32 (T - first, labels): the outputs at `token_ids[first:]`, NaN at those the context cannot hold.
 
         What a prefix shares with an earlier request is not computed again, unless its outputs are
         wanted too: the cache has keys and values, and no outputs.
         """
-        outputs = await self._ask(token_ids, is_cached=first > 0)
-        if len(outputs) < len(token_ids) - first:
-            outputs = await self._ask(token_ids, is_cached=False)
+        held = token_ids[: self._max_model_len]
+        outputs = await self._ask(held, is_cached=first > 0)
+        if len(outputs) < len(held) - first:
+            outputs = await self._ask(held, is_cached=False)
+        beyond = np.full((len(token_ids) - len(held), outputs.shape[1]), np.nan, np.float32)
+        outputs = np.concatenate([outputs, beyond])
         return outputs[len(outputs) - (len(token_ids) - first) :]
 
     @property

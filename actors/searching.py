@@ -70,6 +70,7 @@ class Searcher:
                 reflect=self._reflect(problem, seed),
             )
         searched_s = time.monotonic()
+        prompt = self._writer.prompt(problem.text)
         verdict = await self._grade_ends(problem, tree, solved)
         tree.record[FACTS_KEY] = self._facts(tree, solved, verdict, seed, sampler.num_tokens)
         warnings = tuple(self._warnings)
@@ -77,8 +78,8 @@ class Searcher:
         return Group(
             index=index,
             problem=problem,
-            prompt="",
-            prompt_token_ids=np.zeros(0, np.int32),
+            prompt=prompt,
+            prompt_token_ids=np.array(self._writer.encode_prompt(prompt), np.int32),
             responses=(_response(tree, solved.chosen, verdict),),
             generate_s=searched_s - started_s,
             grade_s=time.monotonic() - searched_s,

@@ -15,7 +15,7 @@ from oracles.outcome import OutcomeOracle
 from understand_r1_zero.args import Args
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.oracle_names import parse_oracles
-from understand_r1_zero.search.settings import published
+from understand_r1_zero.search.settings import published, settings_of
 from understand_r1_zero.search.step_oracle import ReadLogprobs, ReadOutputs, StepOracle
 from understand_r1_zero.tokenizer import tokenizer_at
 
@@ -69,18 +69,22 @@ async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepO
         read_logprobs=read_logprobs,
     )
     if "tree" in names:
-        parts = _with_search(parts, hands)
+        parts = _with_search(parts, hands, settings_of(args.search).depth)
     return load_step_oracle(spec, parts, hands.valuer.scale)
 
 
-def _with_search(parts: Parts, hands: Hands) -> Parts:
-    """What the oracle `tree` needs: its searches value steps by the value model, or ends by the grader."""
+def _with_search(parts: Parts, hands: Hands, depth: int) -> Parts:
+    """What the oracle `tree` needs: its searches value steps by the value model, or ends by the grader.
+
+    They go as deep as the search that asks: in fewer steps a long partial solution could not end.
+    """
     inner = value_oracle(parts) if parts.flags.value_model else OutcomeOracle(parts.grade)
+    simulations = parts.flags.tree_simulations
     return replace(
         parts,
         make_expand=hands.writer.sampler,
         make_evaluate=lambda problem, seed: hands.valuer.evaluator(problem, seed, inner),
-        tree_rules=published("mcts", simulations=parts.flags.tree_simulations).rules,
+        tree_rules=published("mcts", simulations=simulations, depth=depth).rules,
         tree_scale=hands.valuer.scale,
     )
 

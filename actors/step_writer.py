@@ -58,7 +58,7 @@ class StepWriter:
                 return await runner.run(steps, step)
 
         return StepSampler(
-            lambda hint: self._prompt_ids(problem.text, hint),
+            lambda hint: self.encode_prompt(self.prompt(problem.text, hint)),
             self._reading,
             self._policy.go_on,
             seed,
@@ -73,6 +73,11 @@ class StepWriter:
         with self.states_of(problem):
             return await complete_by_steps(nodes, self.sampler(problem, seed), count, self._depth)
 
-    def _prompt_ids(self, problem_text: str, hint: str) -> list[int]:
+    def prompt(self, problem_text: str, hint: str = "") -> str:
+        """What the policy continues with the first step, by a hint where there is one."""
         text = f"{problem_text}{HINT}{hint}" if hint else problem_text
-        return self._tokenizer(self._reading.codec.prompt(text)).input_ids
+        return self._reading.codec.prompt(text)
+
+    def encode_prompt(self, prompt: str) -> list[int]:
+        """Its token ids, with the special ones that a text begins with."""
+        return self._tokenizer(prompt).input_ids

@@ -15,18 +15,15 @@ from understand_r1_zero.types import Status, Verdict
 def load_oracle(args: Args, extraction: str) -> Oracle:
     """The rule-based oracle, or the class at the import path `module:Class` made without arguments.
 
-    `extraction` is the prompt template's, used by the rule-based oracle only. Where `--oracle` names what scores
-    steps, responses are still graded by the rules.
+    `extraction` is the prompt template's, used by the rule-based oracle only. Where `--oracle` names what
+    values the steps of searches, it is the rule-based one that scores responses.
+
+    Raises:
+        ValueError: there is no such oracle, or the class is none.
     """
-    oracle = args.oracle.oracle
     if not args.oracle.is_rule_based:
-        return _import_oracle(oracle)
-    try:
-        parse_oracles(oracle)
-    except ValueError as error:
-        raise ValueError(
-            f"--oracle must be math or an import path module:Class, got {oracle!r}; in a search: {error}"
-        ) from error
+        return _import_oracle(args.oracle.oracle)
+    parse_oracles(args.oracle.oracle)
     return MathOracle(
         extraction=extraction,
         conventions=conventions_of(args.grading),

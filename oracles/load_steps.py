@@ -33,8 +33,8 @@ T = TypeVar("T")
 class Parts:
     """What oracles of steps are made of: flags, and callables of the run's engines.
 
-    Only those of the oracles that are asked for need be there. `model_path`, `tokenizer`, `prompt` and
-    `read_outputs` are the value model's or the process reward model's; `tree_scale` is that of what
+    Only those of the oracles that are asked for need be there. `tokenizer`, `read_outputs` and
+    `read_logprobs` are the value model's or the process reward model's; `tree_scale` is that of what
     `make_evaluate` gives.
     """
 

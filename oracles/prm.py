@@ -90,7 +90,8 @@ class ClassifierPrm:
         outputs, end_ids = await read_step_ends(self._tokenizer, prompt, texts, first, self._read)
         if self._tag_id is not None:
             self._check_tags(np.array(end_ids))
-        return StepScores(tuple(good_probability(outputs).tolist()))
+        good = good_probability(outputs)
+        return StepScores(tuple(np.nan_to_num(good, nan=self.scale.low).tolist()))
 
     def _text(self, step: Step) -> str:
         if not self._tag:
@@ -148,7 +149,8 @@ class GenerativePrm:
         prompts = [tagged(problem.text, texts[:end]) for end in range(first + 1, len(steps) + 1)]
         read = [self._read(self._tokenizer(text).input_ids, self._label_ids) for text in prompts]
         logprobs = np.array(await asyncio.gather(*read)).reshape(-1, 2)
-        return StepScores(tuple(_sigmoid(logprobs[:, 0] - logprobs[:, 1]).tolist()))
+        good = _sigmoid(logprobs[:, 0] - logprobs[:, 1])
+        return StepScores(tuple(np.nan_to_num(good, nan=self.scale.low).tolist()))
 
 
 def _one_token(tokenizer: Any, text: str, what: str) -> int:

@@ -51,4 +51,4 @@ class ValueOracle:
         outputs, _ = await read_step_ends(self._tokenizer, prompt, texts, first, self._read)
         values = ACTIVATIONS[self._activation](outputs[:, 0])
         clipped = np.clip(values, self.scale.low, self.scale.high)
-        return StepScores(tuple(clipped.tolist()))
+        return StepScores(tuple(np.nan_to_num(clipped, nan=self.scale.low).tolist()))

@@ -52,11 +52,11 @@ class StepOracleArgs:
     graded_ends: bool = False
     """Value final answers by the gold answer, as searches for training data do; otherwise by the oracle, as everything else."""
     value_model: str = ""
-    """Directory of the value model (--oracle value) or of the process reward model (prm), a token classifier."""
+    """Directory of the value model (--oracle value) or of the process reward model (prm): a token classifier, or with --prm_kind generative a language model; tree values by it too."""
     value_gpu_ratio: float = 0.2
     """Share of a GPU's memory that the value model's engine may take."""
     prm_kind: Literal["classifier", "generative"] = "classifier"
-    """A process reward model that is read at step ends, or one that writes a tag there; the generative one is --pretrain itself."""
+    """A process reward model that is read at step ends, or one that writes a label there; the generative one is --value_model, or without it --pretrain."""
     prm_tag: str = ""
     """Token that is put after each step for a classifier to be read at; empty: it is read at the step's last token."""
     mc_mode: Literal["hard", "soft", "linear", "binary"] = "soft"

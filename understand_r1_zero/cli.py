@@ -21,6 +21,7 @@ from understand_r1_zero.resume import find_checkpoint, refuse_changes
 from understand_r1_zero.run_directory import default_path
 from understand_r1_zero.sources import nearest
 from understand_r1_zero.validate import validate
+from understand_r1_zero.validate_search import check_training
 
 PROGRAM = "train_zero_math.py"
 COMMON = """Dashes and underscores are alike. Flags override the recipe of --config, a TOML file whose keys are
@@ -65,6 +66,14 @@ def parse(argv: Sequence[str], base: Args | None = None, program: str = PROGRAM)
     """
     with refusals(program):
         return _resolve(argv, base or Args(), program)
+
+
+def parse_training(argv: Sequence[str]) -> Args:
+    """`parse`, of a run that trains: what only evaluation and searches can do is refused alike."""
+    args = parse(argv)
+    with refusals(PROGRAM):
+        check_training(args)
+    return args
 
 
 def describe(args: Args) -> list[str]:

@@ -5,46 +5,66 @@ from pathlib import Path
 
 from understand_r1_zero.args import Args
 from understand_r1_zero.search.codecs.registry import load_codec
-from understand_r1_zero.search.oracle_names import STEP_ORACLES, parse_oracles
+from understand_r1_zero.search.oracle_names import parse_oracles
 from understand_r1_zero.search.settings import settings_of
 from understand_r1_zero.values import check_classifier
 
 _AT_LEAST = {
-    "steps": {
-        "step_max_tokens": 0,
-        "step_temperature": 0,
-        "max_code_errors": 1,
-        "code_memory_mb": 16,
-    },
-    "valuing": {
-        "mc_completions": 1,
-        "mc_round": 1,
-        "tree_simulations": 1,
-        "critic_samples": 1,
-        "remote_batch_size": 1,
-    },
+    "step_max_tokens": 0,
+    "step_temperature": 0,
+    "max_code_errors": 1,
+    "code_memory_mb": 16,
+    "mc_completions": 1,
+    "mc_round": 1,
+    "mc_threshold": 0,
+    "tree_simulations": 1,
+    "critic_samples": 1,
+    "remote_batch_size": 1,
 }
+_ABOVE_ZERO = ("step_top_p", "code_wall_s", "value_gpu_ratio", "remote_timeout_s")
+_AT_MOST_ONE = ("step_top_p", "value_gpu_ratio", "mc_threshold")
 
 
 def search_refusals(args: Args) -> Iterator[str]:
-    """What is wrong with the flags of searches, where evaluation searches."""
-    if not args.is_searched:
-        return
-    for owner, bounds in _AT_LEAST.items():
-        for name, least in bounds.items():
-            value = getattr(getattr(args, owner), name)
-            if not value >= least:
-                yield f"--{name} must be at least {least}, got {value}"
+    """What is wrong with the oracle's name and, where evaluation searches, with the flags of searches."""
+    if args.oracle.is_rule_based:
+        try:
+            parse_oracles(args.oracle.oracle)
+        except ValueError as error:
+            yield str(error)
+            return
+    if args.is_searched:
+        yield from _ranges(args)
+        yield from _choices(args)
+
+
+def _ranges(args: Args) -> Iterator[str]:
+    given = vars(args.steps) | vars(args.valuing)
+    for name, least in _AT_LEAST.items():
+        if not given[name] >= least:
+            yield f"--{name} must be at least {least}, got {given[name]}"
+    for name in _ABOVE_ZERO:
+        if not given[name] > 0:
+            yield f"--{name} must be above 0, got {given[name]}"
+    for name in _AT_MOST_ONE:
+        if given[name] > 1:
+            yield f"--{name} must be at most 1, got {given[name]}"
+
+
+def _choices(args: Args) -> Iterator[str]:
     if args.run.deterministic:
         yield (
             f"--deterministic cannot go with --method {args.search.method}: what searches compute together "
             "depends on time; drop one"
         )
-    if not 0 < args.steps.step_top_p <= 1:
-        yield f"--step_top_p must be above 0 and at most 1, got {args.steps.step_top_p}"
     try:
         settings = settings_of(args.search)
         load_codec(args.steps.step_codec)
+        if settings.needs_values and ":" in args.searches_by:
+            raise ValueError(
+                f"--oracle {args.searches_by} scores responses, and --method {settings.method} values "
+                "steps; add --search_oracle math, or another oracle of steps"
+            )
         oracles = parse_oracles(args.searches_by) if settings.needs_values else {}
     except ValueError as error:
         yield str(error)
@@ -69,17 +89,30 @@ def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
                 check_classifier(Path(flags.value_model), 1 if is_value else 2)
             except ValueError as error:
                 yield str(error)
-    if {"value", "prm"} <= oracles.keys():
-        yield f"--oracle {args.searches_by} reads two models, and --value_model names one; take either"
-    if "remote" in oracles and not flags.remote_url:
-        yield "--oracle remote asks a server: give its address by --remote_url"
-
-
-def training_refusals(args: Args) -> Iterator[str]:
-    """What is wrong with training by an oracle of steps."""
-    oracle = args.oracle.oracle
-    if oracle.split(",")[0].split("=")[0] in STEP_ORACLES and oracle != "math":
+    if is_value and "prm" in oracles:
         yield (
-            f"--oracle {oracle} scores the steps of searches, and training wants rewards of responses: use "
-            "math or your own module:Class, and --search_oracle for searches in evaluation"
+            f"--oracle {args.searches_by} reads two models, a value model and a process reward model, and "
+            "--value_model names one; leave one oracle out"
+        )
+    if "remote" in oracles and not flags.remote_url.startswith(("http://", "https://")):
+        yield (
+            "--oracle remote asks a server: give its address by --remote_url, http://HOST:PORT/PATH, got "
+            f"{flags.remote_url!r}"
+        )
+    if "monte_carlo" in oracles and flags.mc_threshold and flags.mc_mode != "soft":
+        yield (
+            f"--mc_threshold {flags.mc_threshold} is of --mc_mode soft, got {flags.mc_mode}; drop one"
+        )
+
+
+def check_training(args: Args) -> None:
+    """Refuse to train by an oracle of steps.
+
+    Raises:
+        ValueError: `--oracle` names one.
+    """
+    if args.oracle.is_rule_based and args.oracle.oracle != "math":
+        raise ValueError(
+            f"--oracle {args.oracle.oracle} values the steps of searches, and training wants rewards of "
+            "responses: use math or your own module:Class, and --search_oracle for searches in evaluation"
         )

@@ -82,14 +82,23 @@ def test_next_logprobs_are_the_models_among_the_choices(live):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+def test_a_full_context_has_no_next_logprobs(live):
+    limit = live.engine._max_model_len
+    one_left, full = (
+        live.run(live.engine.next_logprobs([5] * length, [3, 4])) for length in (limit - 1, limit)
+    )
+    assert np.exp(one_left).sum() == pytest.approx(1) and np.isnan(full).all()
+
+
 def test_a_continuation_has_the_tokens_of_its_text(live):
     asked = PolicySteps(live.engine, live.tokenizer, sampling(), ("\n",), 200)
     found = live.run(asked.go_on(prompt(live).tolist(), 48, 5))
     assert {each.stop_reason for each in found} == {"\n", None}
     for each in found:
-        text = live.tokenizer.decode(each.token_ids)
-        assert text.removesuffix(END) == each.text
-        assert each.num_tokens == len(each.token_ids) and each.logprob < 0
+        assert live.tokenizer.decode(each.token_ids) == each.text
+        has_ended = each.stop_reason is None and not each.is_truncated
+        assert live.tokenizer.decode(each.end_ids) == (END if has_ended else "")
+        assert each.num_tokens == len(each.token_ids) + len(each.end_ids) and each.logprob < 0
     assert asked.num_tokens == sum(each.num_tokens for each in found)
 
 
@@ -104,7 +113,7 @@ def value_model(tmp_path_factory, live):
     directory = tmp_path_factory.mktemp("value")
     torch.manual_seed(0)
     model = AutoModelForTokenClassification.from_pretrained(TINY_MODEL, num_labels=1).eval()
-    torch.nn.init.normal_(model.score.weight, std=0.5)
+    torch.nn.init.normal_(model.score.weight, std=0.1)  # outputs of the size of values
     model.save_pretrained(directory)
     live.tokenizer.save_pretrained(directory)
     return directory, model
@@ -129,13 +138,17 @@ def test_values_are_transformers_also_behind_a_cached_prefix(live, value_model):
             tails = await asyncio.gather(*(reader.read(ids, 75) for ids in sequences))
             # Outputs of what the cache holds are wanted too.
             middles = await asyncio.gather(*(reader.read(ids, 20) for ids in sequences))
-            return whole, tails, middles
+            [long, full] = [[*shared, *shared, *shared[:n]] for n in (70, 60)]
+            return whole, tails, middles, [await reader.read(ids, 190) for ids in (long, full)]
         finally:
             await reader.close()
 
-    whole, tails, middles = live.run(read())
+    whole, tails, middles, (beyond, full) = live.run(read())
     for found, tail, middle, right in zip(whole, tails, middles, expected, strict=True):
         assert found.shape == (80, 1) and tail.shape == (5, 1) and middle.shape == (60, 1)
         np.testing.assert_allclose(found, right, atol=1e-4)
         np.testing.assert_allclose(tail, right[75:], atol=1e-4)
         np.testing.assert_allclose(middle, right[20:], atol=1e-4)
+    assert beyond.shape == (20, 1) and full.shape == (10, 1)
+    assert np.isnan(beyond[:, 0]).tolist() == [False] * 10 + [True] * 10
+    np.testing.assert_allclose(beyond[:10], full, atol=1e-4)

@@ -56,7 +56,7 @@ def test_an_import_path() -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("mathy", "must be math or an import path module:Class, got 'mathy'"),
+        ("mathy", "must name math, .*, or be the import path .* got 'mathy'; the nearest is math"),
         (":Length", "must be math or an import path"),
         ("my_oracle_module:", "must be math or an import path"),
         ("no_such_module:Length", "no module 'no_such_module'; put its folder into PYTHONPATH"),

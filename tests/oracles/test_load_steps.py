@@ -74,7 +74,7 @@ def test_flags_choose_the_kind(parts, name, flags, kind):
 
 
 def test_what_is_no_oracle_or_has_no_address_is_refused(parts):
-    with pytest.raises(ValueError, match="must be of math, value, prm, monte_carlo"):
+    with pytest.raises(ValueError, match="must name math, value, prm, monte_carlo"):
         load_step_oracle("beam", Parts(**parts))
     with pytest.raises(ValueError, match="URL of a remote oracle"):
         load_step_oracle("remote", Parts(**parts | {"flags": replace(FLAGS, remote_url="")}))

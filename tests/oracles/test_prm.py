@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from oracles.prm import ClassifierPrm, GenerativePrm, good_probability
-from understand_r1_zero.search.codecs.math_shepherd import tagged
+from understand_r1_zero.search.codecs.math_shepherd import TAG, tagged
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.templates import TEMPLATES
 
@@ -136,3 +136,21 @@ def test_tags_and_labels_of_several_tokens_are_refused(tokenizer, grade):
     with pytest.raises(ValueError, match=r"the label .* got '\+\+\+', which is"):
         GenerativePrm(tokenizer, grade, good="+++")
     GenerativePrm(tokenizer, grade, good=" +", bad=" -")
+
+
+def test_what_the_context_cannot_hold_is_surely_bad(tokenizer, problem, steps):
+    async def read_outputs(token_ids, first):
+        outputs = np.full((len(token_ids) - first, 2), 1.0)
+        outputs[-1:] = np.nan
+        return outputs
+
+    assert values(ClassifierPrm(tokenizer, ask, read_outputs), problem, steps) == (0.5, 0.5, 0)
+    tokenizer.add_tokens([TAG])
+    num_asked = 0
+
+    async def read_logprobs(token_ids, choices):
+        nonlocal num_asked
+        num_asked += 1
+        return np.log([0.5, 0.5]) if num_asked < 3 else np.full(2, np.nan)
+
+    assert values(GenerativePrm(tokenizer, read_logprobs), problem, steps) == (0.5, 0.5, 0)

@@ -317,7 +317,7 @@ def test_help_is_fast_and_names_every_flag_with_its_default():
     text = " ".join(shown.stdout.replace("│", " ").split())
     defaults = Args()
     for owner in fields(Args):
-        assert f"{owner.name} options" in text
+        assert f"{owner.name.replace('_', '-')} options" in text
         for field in fields(getattr(defaults, owner.name)):
             flag = field.name.replace("_", "-")
             assert f"--{flag} " in text or f"--{flag}," in text

@@ -1,5 +1,6 @@
 """Searches by name: from an empty tree to the node whose answer is given."""
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -51,7 +52,7 @@ async def solve(
         evaluate: values them; None where the settings need no values.
         settings: the method and its choices.
         seed: draws what the search itself leaves to chance.
-        are_equal: whether two answers are the same, for votes.
+        are_equal: whether two answers are the same, for votes; asked in a thread, so that it may wait.
         reflect: of the settings' kind.
 
     Raises:
@@ -76,7 +77,8 @@ async def solve(
         descended = level_beams(tree, settings.width, DESCENTS[settings.best_by])
         chosen = descended[0] if descended else None
     else:
-        chosen = _voted(tree, finals, settings, are_equal)
+        # Answers may be compared in other processes: searches of other problems go on meanwhile.
+        chosen = await asyncio.to_thread(_voted, tree, finals, settings, are_equal)
     return Solved(chosen, tuple(finals), growth.outcome(outcome.reason, outcome.node))
 
 

@@ -18,8 +18,8 @@ def parse_oracles(spec: str) -> dict[str, float]:
         name, equals, weight = (text.strip() for text in part.partition("="))
         if name not in STEP_ORACLES:
             raise ValueError(
-                f"--oracle of a search must be of {', '.join(STEP_ORACLES)}, got {name!r}; the nearest is "
-                f"{nearest(name, STEP_ORACLES)}"
+                f"--oracle must name {', '.join(STEP_ORACLES)}, or be the import path module:Class of your "
+                f"own, got {name!r}; the nearest is {nearest(name, STEP_ORACLES)}"
             )
         if name in weights:
             raise ValueError(f"--oracle names {name} twice, got {spec!r}; add up its weights")

@@ -48,7 +48,8 @@ _NEW = Node()
 class SearchFacts(TypedDict, total=False):
     """What `record["search"]` says of the search that grew the tree; any of it may be missing.
 
-    `place` is the question's in its file, `reason` why the search ended, `tokens` how many it sampled, `chosen` the tag of the node whose answer it gave,
+    `place` is the question's in its file, `reason` why the search ended, `tokens` how many it sampled for
+    steps, without what oracles and reflections sample, `chosen` the tag of the node whose answer it gave,
     `status` the verdict on that answer (a `Status`).
     """
 

@@ -121,16 +121,17 @@ class SearchSettings:
         for name, least in _LEAST.items():
             if not getattr(self, name) >= least:
                 raise ValueError(
-                    f"{name} of a search must be at least {least}, got {getattr(self, name)}"
+                    f"--{_flag(name)} must be at least {least}, got {getattr(self, name)}"
                 )
         for name in ("max_tokens", "max_seconds"):
             if not getattr(self, name) > 0:
-                raise ValueError(f"{name} of a search must be above 0, got {getattr(self, name)}")
+                raise ValueError(f"--{_flag(name)} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.alpha <= 1:
-            raise ValueError(f"alpha of a search must lie in [0, 1], got {self.alpha}")
+            raise ValueError(f"--alpha must lie in [0, 1], got {self.alpha}")
         if self.roll_kind != "none" and not self.values_children:
             raise ValueError(
-                f"roll_kind {self.roll_kind!r} starts at the best new child: set values_children"
+                f"--roll_kind {self.roll_kind} starts at the best new child, and {self.method} values "
+                "none (values_children): use none, or --method rest_mcts or rstar"
             )
 
     @property
@@ -210,8 +211,7 @@ def check_name(what: str, name: str, known: Iterable[str]) -> None:
         names = list(known)
         nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"{what} of a search must be one of {', '.join(names)}, got {name!r}; "
-            f"the nearest is {nearest}"
+            f"--{what} must be one of {', '.join(names)}, got {name!r}; the nearest is {nearest}"
         )
 
 
@@ -286,6 +286,10 @@ and Super_MARIO's configurations; `lookahead`: 4 x 4 over 40 levels of Hugging F
 Snell et al., arXiv:2408.03314; `tot_*`, `rest_mcts`: `evaluate.py` of THUDM/ReST-MCTS, whose MCTS has no depth;
 `rstar`: the evaluation of arXiv:2501.04519; `best_of_n`: 16 is ours.
 """
+
+
+def _flag(name: str) -> str:
+    return next((flag for flag, setting in _FLAGS.items() if setting == name), name)
 
 
 _FLAGS = {

@@ -85,8 +85,12 @@ Complete = Callable[[Problem, Sequence[Step], int, int], Awaitable[Sequence[Comp
 Grade = Callable[[Problem, str], Awaitable[Verdict]]
 """Whether an answer is the problem's."""
 ReadOutputs = Callable[[Sequence[int], int], Awaitable[np.ndarray]]
-"""The bare outputs (T - first, labels) of a token-classification model at `token_ids[first:]`."""
+"""The bare outputs (T - first, labels) of a token-classification model at `token_ids[first:]`.
+
+NaN at tokens that the engine's context cannot hold: such a step has the lowest value, as nothing can follow it."""
 ReadLogprobs = Callable[[Sequence[int], Sequence[int]], Awaitable[np.ndarray]]
-"""After a prompt's token ids, the log-probs in nats of some ids as the next token, among these alone."""
+"""After a prompt's token ids, the log-probs in nats of some ids as the next token, among these alone.
+
+NaN where the engine's context is full."""
 Write = Callable[[str, int, int], Awaitable[Sequence[str]]]
 """So many texts that the policy writes after a prompt, drawn by a seed."""

@@ -25,13 +25,15 @@ class Continuation:
 
     `text` ends with the stop string that ended it (`stop_reason`, None where the policy ended it itself);
     `token_ids` are those of the text, as sampled, or tokenised again where the last one reached past a stop
-    string; `logprob` sums those of the `num_tokens` sampled ones, in nats.
+    string; `end_ids` is the end-of-sequence token behind them where the policy ended its text itself;
+    `logprob` sums those of the `num_tokens` sampled ones, the end among them, in nats.
     """
 
     text: str
     token_ids: tuple[int, ...]
     logprob: float
     num_tokens: int
+    end_ids: tuple[int, ...] = ()
     stop_reason: str | None = None
     is_truncated: bool = False
 
@@ -140,9 +142,12 @@ def node_seed(seed: int, tag: str) -> int:
 def _node_of(step: Step, sample: Continuation, encode: Encode) -> Node:
     assert step.text.startswith(sample.text), "codecs leave samples as they are"
     rest = step.text[len(sample.text) :]
+    # The end of a solution is the policy's own: nothing follows it. A step that goes on has none in it.
+    is_ended = bool(sample.end_ids) and step.answer is not None
+    behind = sample.end_ids if is_ended else encode(rest) if rest else ()
     return Node(
         step,
-        token_ids=(*sample.token_ids, *(encode(rest) if rest else ())),
+        token_ids=(*sample.token_ids, *behind),
         logprob=sample.logprob,
         num_tokens=sample.num_tokens,
     )
@@ -151,7 +156,7 @@ def _node_of(step: Step, sample: Continuation, encode: Encode) -> Node:
 def _failed(fault: Fault, sample: Continuation) -> Node:
     return Node(
         Step(sample.text),
-        token_ids=sample.token_ids,
+        token_ids=(*sample.token_ids, *sample.end_ids),
         logprob=sample.logprob,
         num_tokens=sample.num_tokens,
         terminal=str(fault.reason),

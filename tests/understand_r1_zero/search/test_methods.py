@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+import threading
+import time
 
 import pytest
 
@@ -167,6 +169,29 @@ def test_solutions_vote_as_often_as_they_were_drawn():
     assert answer(*solved("maj", COUNTED, WORTH, are_equal=same, **weighted)) == "aX"
     assert answer(*solved("maj", COUNTED, WORTH, **weighted)) == "cZ"
     assert answer(*solved("best_of_n", COUNTED, WORTH, num_samples=5)) == "cZ"
+
+
+def test_a_comparison_that_takes_long_keeps_no_other_search_waiting():
+    has_gone_on = threading.Event()
+
+    async def go_on():
+        has_gone_on.set()
+
+    async def both():
+        expand, _ = table(COUNTED, WORTH)
+        search = solve(
+            SearchTree({}),
+            expand,
+            None,
+            published("maj"),
+            0,
+            are_equal=lambda one, other: has_gone_on.wait(10),
+        )
+        await asyncio.gather(search, go_on())
+
+    started_s = time.monotonic()
+    asyncio.run(both())
+    assert time.monotonic() - started_s < 5
 
 
 def test_the_steps_on_the_way_are_valued_where_the_score_needs_them():

@@ -14,7 +14,7 @@ def test_names_and_weights_are_read():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("", "--oracle of a search must be of math, value, .* got ''"),
+        ("", "--oracle must name math, value, .* got ''"),
         ("maths", "got 'maths'; the nearest is math"),
         ("prm=1,", "got ''"),
         ("prm=0.7,prm=0.3", "--oracle names prm twice, got 'prm=0.7,prm=0.3'; add up"),

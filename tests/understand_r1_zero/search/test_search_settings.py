@@ -21,16 +21,16 @@ def test_every_name_has_settings_and_a_search():
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"width": 0}, "width of a search must be at least 1, got 0"),
+        ({"width": 0}, "--width must be at least 1, got 0"),
         ({"num_children": 0}, "num_children"),
-        ({"num_samples": -1}, "num_samples"),
+        ({"num_samples": -1}, "--search_samples"),
         ({"simulations": 0}, "simulations"),
         ({"depth": 0}, "depth"),
-        ({"c": -0.1}, "c of a search"),
-        ({"c": float("nan")}, "c of a search"),
-        ({"alpha": 1.5}, r"alpha of a search must lie in \[0, 1\], got 1.5"),
-        ({"max_tokens": 0}, "max_tokens"),
-        ({"max_seconds": -1.0}, "max_seconds"),
+        ({"c": -0.1}, "--c_puct must be at least 0, got -0.1"),
+        ({"c": float("nan")}, "--c_puct"),
+        ({"alpha": 1.5}, r"--alpha must lie in \[0, 1\], got 1.5"),
+        ({"max_tokens": 0}, "--search_tokens must be above 0, got 0"),
+        ({"max_seconds": -1.0}, "--search_time_s"),
         ({"roll_branch": 0}, "roll_branch"),
         ({"roll_forward_steps": 0}, "roll_forward_steps"),
         ({"lookahead_steps": -1}, "lookahead_steps"),
@@ -42,7 +42,7 @@ def test_every_name_has_settings_and_a_search():
         ({"vote": "majorty"}, "the nearest is majority"),
         ({"aggregate": "lst"}, "the nearest is last"),
         ({"best_by": "q_values"}, "the nearest is q_value"),
-        ({"roll_kind": "random", "values_children": False}, "set values_children"),
+        ({"roll_kind": "random", "values_children": False}, "rest_mcts values none"),
     ],
 )
 def test_what_makes_no_sense_is_refused(changes, told):

@@ -33,12 +33,12 @@ def encode(text):
     return [ord(character) for character in text]
 
 
-def sampler(texts, observe=None, **options):
+def sampler(texts, observe=None, end_ids=(), **options):
     asked = []
 
     async def ask(token_ids, count, seed):
         asked.append((token_ids, count, seed))
-        return [Continuation(text, (1, 2, 3), -1.5, 3) for text in texts[:count]]
+        return [Continuation(text, (1, 2, 3), -1.5, 3, end_ids) for text in texts[:count]]
 
     warnings = []
     faults = FaultCounts("xml")
@@ -95,6 +95,15 @@ def test_the_policy_goes_on_after_its_own_tokens_and_what_its_code_printed():
     assert token_ids == [*PROMPT, 1, 2, 3, *encode(said)]
     assert node.text == CODE + said and node.num_tokens == 3
     assert seed == node_seed(7, "0.0") != node_seed(8, "0.0")
+
+
+def test_the_policys_own_end_ends_a_solution_and_stands_in_none():
+    bare_code, bare_final = CODE.removesuffix("\n</code>"), FINAL.removesuffix("\n</step>")
+    expander, *_ = sampler([bare_code, bare_final, "no"], end_ids=(9,), keeps_faults=True)
+    code, final, fault = expand(expander, SearchTree({}))
+    assert code.token_ids == (1, 2, 3, *encode("\n</code>")) and code.text == CODE
+    assert final.token_ids == fault.token_ids == (1, 2, 3, 9)
+    assert final.text == FINAL + "\n" and fault.terminal
 
 
 def test_code_that_fails_too_often_in_a_row_ends_the_solution():

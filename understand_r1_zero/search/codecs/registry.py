@@ -48,7 +48,7 @@ def load_codec(
     if name not in CODECS:
         nearest = difflib.get_close_matches(name, CODECS, n=1, cutoff=0.0)[0]
         raise ValueError(
-            f"the step codec must be one of {', '.join(CODECS)}, got {name!r}; the nearest is {nearest}"
+            f"--step_codec must be one of {', '.join(CODECS)}, got {name!r}; the nearest is {nearest}"
         )
     extract = extraction_by_name(extraction or (template.extraction if template else "any"))
     return CODECS[name](TemplatePrompt(template or TEMPLATES["no"], tokenizer, extract))
