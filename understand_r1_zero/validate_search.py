@@ -1,6 +1,7 @@
 """Flags of searches that cannot go together, refused before anything starts."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 from understand_r1_zero.args import Args
@@ -36,6 +37,19 @@ def search_refusals(args: Args) -> Iterator[str]:
     if args.is_searched:
         yield from _ranges(args)
         yield from _choices(args)
+    else:
+        yield from _unread(args)
+
+
+def _unread(args: Args) -> Iterator[str]:
+    defaults = Args()
+    for owner in ("search", "steps", "valuing"):
+        for field in fields(getattr(args, owner)):
+            value = getattr(getattr(args, owner), field.name)
+            if value != getattr(getattr(defaults, owner), field.name):
+                yield (
+                    f"--{field.name} {value} changes nothing without a search; name one by --method, or drop it"
+                )
 
 
 def _ranges(args: Args) -> Iterator[str]:
@@ -106,11 +120,14 @@ def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
 
 
 def check_training(args: Args) -> None:
-    """Refuse to train by an oracle of steps.
+    """Refuse to train by an oracle of steps, and flags of the command search.
 
     Raises:
-        ValueError: `--oracle` names one.
+        ValueError: `--oracle` names one, or a file is named that only `search` reads or writes.
     """
+    for field in fields(args.files):
+        if value := getattr(args.files, field.name):
+            raise ValueError(f"--{field.name} {value} is of the command search; drop it")
     if args.oracle.is_rule_based and args.oracle.oracle != "math":
         raise ValueError(
             f"--oracle {args.oracle.oracle} values the steps of searches, and training wants rewards of "

@@ -37,7 +37,7 @@ from understand_r1_zero.templates import render_qwen_math
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Problem, Status
 
-pytestmark = [pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("searching")]
 
 STEPPER, VALUE = "examples/tiny/stepper", "examples/tiny/value"
 END = "<|im_end|>"
@@ -266,6 +266,25 @@ def test_every_method_comes_to_a_verdict(world, method, codec):
         assert all(low <= node.value <= high for node in tree.nodes if node.value is not None)
     # What a hint asks for is nothing that the tiny policy has learned.
     assert "full" in method or sum(group.rewards[0] for group in groups) >= 1
+
+
+def accuracy_and_tokens(search):
+    """Of all 200 held-out problems, as `python -m bench.search_methods` searches them."""
+    trees = search.trees(200, seed=42)
+    facts = [facts_of(tree) for tree in trees]
+    is_right = [each["status"] == Status.CORRECT for each in facts]
+    return np.mean(is_right), sum(each["tokens"] for each in facts)
+
+
+def test_searches_by_values_beat_greedy_decoding_and_the_vote_that_costs_as_much(world, by_values):
+    with world.search("--method greedy") as search:
+        greedy, _ = accuracy_and_tokens(search)
+    with world.search("--method maj --search_samples 10") as search:
+        vote, vote_tokens = accuracy_and_tokens(search)
+    for method in ("mcts", "sbs --width 1 --num_children 5"):
+        accuracy, tokens = accuracy_and_tokens(by_values.with_method(method))
+        assert accuracy >= max(greedy, vote) + 0.1, (method, accuracy, greedy, vote)
+        assert tokens <= vote_tokens, method
 
 
 @pytest.fixture(scope="module")

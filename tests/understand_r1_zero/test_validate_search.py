@@ -149,3 +149,19 @@ def test_the_program_refuses_before_anything_starts(repository, tmp_path):
     assert ended.returncode == 2 and ended.stdout == ""
     assert ended.stderr.startswith("train_zero_math.py: --oracle value values the steps")
     assert ended.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("flags", ["--width 3", "--step_codec xml", "--value_model somewhere"])
+def test_flags_of_searches_want_a_search(flags, capsys):
+    with pytest.raises(SystemExit):
+        parse(flags.split())
+    assert (
+        f"{flags} changes nothing without a search; name one by --method" in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("flags", ["--qaf questions.json", "--from trees.jsonl"])
+def test_training_reads_no_files_of_the_command_search(flags, capsys):
+    with pytest.raises(SystemExit):
+        parse_training(flags.split())
+    assert f"{flags.split()[1]} is of the command search" in capsys.readouterr().err
