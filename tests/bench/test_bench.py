@@ -18,7 +18,7 @@ def test_an_unknown_benchmark_is_refused(repository):
     done = bench(repository, "learnr")
     assert done.returncode == 2
     assert (
-        "no benchmark learnr; there are grader, interpreter, actor, learner, publication, peer"
+        "no benchmark learnr; there are grader, interpreter, search, actor, learner, publication, peer"
         in done.stderr
     )
 
