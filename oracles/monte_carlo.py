@@ -116,6 +116,8 @@ class Completions:
                     unknown = Verdict(0.0, Status.UNKNOWN, reason=verdict.reason)
                     return Draws(tuple(is_right), num_tokens, unknown)
             is_right += [v is not None and v.status is Status.CORRECT for v in found]
+            # Where the context is full none comes: asking again would never end.
+            is_right += [False] * (count - len(drawn))
             if is_settled(sum(is_right), len(is_right), self._num_completions):
                 break
         return Draws(tuple(is_right), num_tokens)

@@ -200,3 +200,11 @@ def test_bad_settings_are_refused(grade):
     ):
         with pytest.raises(ValueError, match=message):
             MonteCarloOracle(Policy(), grade, **options)
+
+
+def test_a_completion_that_never_comes_is_wrong_and_is_not_waited_for(problem, grade, steps):
+    async def full(problem, steps, count, seed):
+        return []
+
+    oracle = MonteCarloOracle(full, grade, estimate="soft", num_completions=4)
+    assert scores(oracle, problem, steps).values == (0.0, 0.0, 0.0)
