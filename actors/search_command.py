@@ -1,29 +1,24 @@
 """The command search: questions in, searched trees out; and what is done with trees that are there."""
 
 import json
-import os
 import sys
-import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing
-from dataclasses import replace
+from contextlib import closing
 from pathlib import Path
 
+from actors.offline import actors_alone, without_training
 from actors.search_progress import SearchProgress
-from actors.start import start_actors
-from understand_r1_zero.args import AlgorithmArgs, Args
+from understand_r1_zero.args import Args
 from understand_r1_zero.console import duration
 from understand_r1_zero.evaluate import evaluation_sampling
 from understand_r1_zero.grading.conventions import conventions_of
 from understand_r1_zero.grading.grader import Grader
-from understand_r1_zero.launch import Cluster
-from understand_r1_zero.plan import plan
 from understand_r1_zero.run_directory import RunDirectory
 from understand_r1_zero.search.offline import judge
 from understand_r1_zero.search.offline_table import answer_checks, offline_lines
 from understand_r1_zero.search.questions import Question, places_done, read_questions
-from understand_r1_zero.search.records import read_trees
+from understand_r1_zero.search.records import FACTS_KEY, read_trees
 from understand_r1_zero.search.summary import summary_lines
 from understand_r1_zero.search.value_plots import draw_value_plots
 from understand_r1_zero.search.view import write_view
@@ -62,12 +57,7 @@ def _search(args: Args) -> None:
     questions = read_questions(source, args.evaluation)
     output = Path(files.output)
     done = places_done(output, questions, args.search.method)
-    # Nothing trains: every GPU is an actor's, whatever the flags of a run make of them.
-    args = replace(
-        args,
-        cluster=replace(args.cluster, collocate=True, vllm_sleep=False),
-        algorithm=AlgorithmArgs(),
-    )
+    args = without_training(args)
     if done:
         print(f"{len(done)} of {len(questions)} questions are in {output} already")
     if len(done) < len(questions):
@@ -87,18 +77,12 @@ def _search_the_rest(
     path = Path(args.run.save_path)
     # It has logs only; a search that goes on may write them where it did before.
     run = RunDirectory(path) if (path / "logs").is_dir() else RunDirectory.create(path)
-    planned = plan(args, len(os.sched_getaffinity(0)))
-    with ExitStack() as stack:
-        cluster = stack.enter_context(Cluster(args.cluster.ray_address, bundles=planned.bundles))
-        progress = SearchProgress(len(questions), len(done))
-        stack.callback(progress.close)
-        fleet = start_actors(
-            cluster, planned, args, run.logs, warn=progress.warn, should_stop=threading.Event()
-        )
-        stack.callback(fleet.shutdown)
-        fleet.wait_until_ready()
-        progress.watch(lambda: [each.submit("statistics") for each in fleet.groups.processes])
-        file = stack.enter_context(output.open("a", encoding="utf-8"))
+    with (
+        closing(SearchProgress(len(questions), len(done))) as progress,
+        actors_alone(args, run.logs, progress.warn) as fleet,
+        progress.watching(lambda: [each.submit("statistics") for each in fleet.groups.processes]),
+        output.open("a", encoding="utf-8") as file,
+    ):
         started_s = time.monotonic()
         for group in fleet.groups.stream(requests):
             file.write(_line(questions[group.index], group) + "\n")
@@ -114,7 +98,7 @@ def _line(question: Question, group: Group) -> str:
     """The tree behind its question's own row."""
     assert group.tree is not None
     tree = dict(group.tree)
-    tree["search"] = {"place": group.index, **tree["search"]}
+    tree[FACTS_KEY] = {"place": group.index, **tree[FACTS_KEY]}
     return json.dumps(question.row | tree, ensure_ascii=False)
 
 

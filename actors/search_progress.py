@@ -1,10 +1,11 @@
 """How far the command search is, in one line: questions, speed, cache, oracle."""
 
+import contextlib
 import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -58,7 +59,6 @@ class SearchProgress:
         self._num_done = num_done
         self._statuses: Counter[Status] = Counter()
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def note(self, text: str) -> None:
         """Print a line above the bar."""
@@ -75,16 +75,19 @@ class SearchProgress:
         self._statuses[group.responses[0].verdict.status] += 1
         self._bar.update()
 
-    def watch(self, ask: Callable[[], Sequence["Future[Statistics]"]]) -> None:
-        """Show how fast the actors are, from what they say of themselves, until `close`."""
-        self._thread = threading.Thread(target=self._watch, args=(ask,), daemon=True)
-        self._thread.start()
+    @contextlib.contextmanager
+    def watching(self, ask: Callable[[], Sequence["Future[Statistics]"]]) -> Iterator[None]:
+        """Show how fast the actors are meanwhile, from what they say of themselves."""
+        thread = threading.Thread(target=self._watch, args=(ask,), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            thread.join()
 
     def close(self) -> None:
         """Take the bar away."""
-        self._stop.set()
-        if self._thread is not None:
-            self._thread.join()
         self._bar.close()
 
     def _watch(self, ask: Callable[[], Sequence["Future[Statistics]"]]) -> None:

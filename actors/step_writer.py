@@ -10,7 +10,6 @@ from understand_r1_zero.search.completing import complete_by_steps
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import Completion
 from understand_r1_zero.search.step_sampler import Reading, StepSampler
-from understand_r1_zero.search.tree import Node
 from understand_r1_zero.types import Problem
 
 HINT = "\n\nHint for the next step: "
@@ -69,9 +68,8 @@ class StepWriter:
         self, problem: Problem, steps: Sequence[Step], count: int, seed: int
     ) -> list[Completion]:
         """So many completions of a partial solution."""
-        nodes = [Node(step) for step in steps]
         with self.states_of(problem):
-            return await complete_by_steps(nodes, self.sampler(problem, seed), count, self._depth)
+            return await complete_by_steps(steps, self.sampler(problem, seed), count, self._depth)
 
     def prompt(self, problem_text: str, hint: str = "") -> str:
         """What the policy continues with the first step, by a hint where there is one."""

@@ -8,7 +8,7 @@ from understand_r1_zero.search.grow import Evaluate, Expand, Rules, tree_search
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import Grade, Scale, StepScores
 from understand_r1_zero.search.step_sampler import node_seed
-from understand_r1_zero.search.tree import ROOT, Node, SearchTree
+from understand_r1_zero.search.tree import SearchTree
 from understand_r1_zero.types import Problem
 
 MakeExpand = Callable[[Problem, int], Expand]
@@ -75,7 +75,7 @@ class TreeOracle:
     ) -> tuple[float, int]:
         """The value of the last step, and the tokens that were sampled for it."""
         tree = SearchTree({"id": problem.id, "problem": problem.text})
-        start = chain(tree, steps)
+        start = tree.add_chain(steps)
         evaluate = self._make_evaluate(problem, seed)
         if steps[-1].answer is not None:
             tree.end(start, "answer")
@@ -84,13 +84,3 @@ class TreeOracle:
         expand = self._make_expand(problem, seed)
         outcome = await tree_search(tree, self._rules, expand, evaluate, seed)
         return tree.nodes[start].mean(self.scale.middle), outcome.spent.tokens
-
-
-def chain(tree: SearchTree, steps: Sequence[Step]) -> int:
-    """Put the steps below an empty tree's root, each the only child of the one before; the last one's number."""
-    number = ROOT
-    for step in steps:
-        child = tree.add(number, Node(step))
-        tree.expanded(number)
-        number = child
-    return number

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from oracles.tree import TreeOracle, chain
+from oracles.tree import TreeOracle
 from understand_r1_zero.search import backup
 from understand_r1_zero.search.grow import Rules, tree_search
 from understand_r1_zero.search.limits import Limits
@@ -116,8 +116,8 @@ def test_the_chain_above_a_search_changes_nothing_in_it(problem, rules):
 
 def test_a_chain_is_open_at_its_end_alone():
     tree = SearchTree({})
-    assert chain(tree, []) == ROOT
-    end = chain(tree, [Step("a"), Step("b")])
+    assert tree.add_chain([]) == ROOT
+    end = tree.add_chain([Step("a"), Step("b")])
     assert (tree.text(end), tree.tag(end), tree.nodes[end].depth) == ("ab", "0.0.0", 2)
     assert [node.is_expanded for node in tree.nodes] == [True, True, False]
     assert not tree.is_exhausted()

@@ -18,6 +18,7 @@ AGGREGATES: dict[str, Callable[[Sequence[float]], float]] = {
 
 Source: min, product: Math-Shepherd, arXiv:2312.08935; last: Snell et al. 2024, arXiv:2408.03314."""
 
+AreEqual = Callable[[str, str], bool]
 VOTES = ("best", "majority", "weighted")
 
 
@@ -45,7 +46,7 @@ def solution_score(
 def vote(
     tree: SearchTree,
     finals: Sequence[int],
-    are_equal: Callable[[str, str], bool],
+    are_equal: AreEqual,
     scores: Sequence[float],
     how: str,
 ) -> int | None:

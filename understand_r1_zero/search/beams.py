@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from understand_r1_zero.search.growth import Growth
-from understand_r1_zero.search.limits import Gate, Outcome, never
+from understand_r1_zero.search.limits import Gate, Outcome, gated, never
 from understand_r1_zero.search.rollouts import first, follow, greedy
-from understand_r1_zero.search.selection import beam, estimate
+from understand_r1_zero.search.selection import beam
 from understand_r1_zero.search.tree import ROOT
 
 
@@ -47,8 +47,7 @@ async def beams(growth: Growth, rules: BeamRules) -> tuple[list[int], Outcome]:
         candidates = [number for group in sampled for number in group]
         growth.spent.simulations += 1
         worth.update(await _worth(growth, candidates, rules))
-        gated = [number for number in candidates if rules.gate(tree, number)]
-        node = beam(tree, gated, 1, estimate)[0] if gated else None
+        node = gated(tree, candidates, rules.gate)
         live = []
         for number in beam(tree, candidates, width, lambda _, candidate: worth[candidate]):
             if tree.is_open(number):

@@ -6,26 +6,24 @@ from collections.abc import Sequence
 from understand_r1_zero.search.grow import Expand
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import Completion
-from understand_r1_zero.search.tree import ROOT, Node, SearchTree
+from understand_r1_zero.search.tree import Node, SearchTree
 
 
 async def complete_by_steps(
-    nodes: Sequence[Node], expand: Expand, count: int, max_depth: float
+    given: Sequence[Step], expand: Expand, count: int, max_depth: float
 ) -> list[Completion]:
     """So many completions of a partial solution, each sampled step after step.
 
     They share nothing but the beginning: equal steps stay apart, and each is drawn by a seed of its own.
 
     Args:
-        nodes: the partial solution's.
+        given: the partial solution.
         expand: the policy; its seeds follow from where a step is.
         count: how many.
         max_depth: the longest solution in steps.
     """
     tree = SearchTree({})
-    start = ROOT
-    for node in nodes:
-        start = tree.insert(Node(node.step, start, len(tree.nodes), node.token_ids))
+    start = tree.add_chain(given)
     firsts = await expand(tree, start, count)
     return list(
         await asyncio.gather(*(_go_on(tree, start, node, expand, max_depth) for node in firsts))

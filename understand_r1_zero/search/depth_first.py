@@ -1,8 +1,8 @@
 """Depth-first search with backtracking."""
 
 from understand_r1_zero.search.growth import Growth
-from understand_r1_zero.search.limits import Gate, Outcome
-from understand_r1_zero.search.selection import beam, estimate, own_value
+from understand_r1_zero.search.limits import Gate, Outcome, gated
+from understand_r1_zero.search.selection import beam, own_value
 from understand_r1_zero.search.tree import ROOT
 
 
@@ -26,9 +26,9 @@ async def depth_first(
         [children] = await growth.expand({number: num_children})
         growth.spent.simulations += 1
         await growth.value(children)
-        gated = [child for child in children if gate(tree, child)]
-        if gated:
-            return growth.outcome("gate", beam(tree, gated, 1, estimate)[0])
+        node = gated(tree, children, gate)
+        if node is not None:
+            return growth.outcome("gate", node)
         best = beam(tree, children, width, own_value)
         waiting += [child for child in reversed(best) if own_value(tree, child) >= threshold]
     return growth.outcome("exhausted")

@@ -8,11 +8,10 @@ import random
 from dataclasses import dataclass, field
 
 from understand_r1_zero.search import backup
-from understand_r1_zero.search.beams import BeamRules, beams
 from understand_r1_zero.search.growth import Evaluate, Expand, Growth
-from understand_r1_zero.search.limits import Gate, Limits, Outcome, never
+from understand_r1_zero.search.limits import Gate, Limits, Outcome, gated, never
 from understand_r1_zero.search.rollouts import RollOut
-from understand_r1_zero.search.selection import Score, beam, descend, estimate
+from understand_r1_zero.search.selection import Score, descend
 from understand_r1_zero.search.tree import SearchTree
 
 
@@ -43,24 +42,6 @@ async def tree_search(
     return await simulate(Growth(tree, expand, evaluate, rules.limits), rules, seed)
 
 
-async def beam_search(
-    tree: SearchTree,
-    expand: Expand,
-    evaluate: Evaluate,
-    *,
-    width: int,
-    num_children: int,
-    limits: Limits,
-) -> list[int]:
-    """Step-level beam search, SBS(B1 = `width`, B2 = `num_children`): the final nodes found, the best first.
-
-    Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553, algorithm 2.
-    """
-    rules = BeamRules(width, num_children, root_children=width * num_children)
-    found, _ = await beams(Growth(tree, expand, evaluate, limits), rules)
-    return found
-
-
 async def simulate(growth: Growth, rules: Rules, seed: int) -> Outcome:
     """Select, reflect, expand, evaluate, roll out, back up, until a limit, a gate, or nothing is open.
 
@@ -84,9 +65,9 @@ async def simulate(growth: Growth, rules: Rules, seed: int) -> Outcome:
         for number, value in await _values(growth, rules, expanded, rng):
             rules.back_up(tree, number, value)
         growth.spent.simulations += len(wave)
-        gated = [n for _, new in expanded for n in new if rules.gate(tree, n)]
-        if gated:
-            return growth.outcome("gate", beam(tree, gated, 1, estimate)[0])
+        node = gated(tree, (n for _, new in expanded for n in new), rules.gate)
+        if node is not None:
+            return growth.outcome("gate", node)
 
 
 def _select(growth: Growth, rules: Rules, rng: random.Random) -> list[int]:

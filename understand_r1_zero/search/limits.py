@@ -1,10 +1,10 @@
 """When a search ends: pure functions of how far it is."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from understand_r1_zero.search.selection import estimate
+from understand_r1_zero.search.selection import beam, estimate
 from understand_r1_zero.search.tree import SearchTree
 
 
@@ -49,6 +49,11 @@ class Outcome:
 
 Gate = Callable[[SearchTree, int], bool]
 """Whether a new node ends the search, once it is valued and backed up."""
+
+
+def gated(tree: SearchTree, numbers: Iterable[int], gate: Gate) -> int | None:
+    """Of the new nodes that end the search the one of the highest `estimate`; None: none does."""
+    return next(iter(beam(tree, (n for n in numbers if gate(tree, n)), 1, estimate)), None)
 
 
 def never(tree: SearchTree, number: int) -> bool:

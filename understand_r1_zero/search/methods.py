@@ -6,18 +6,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from operator import eq
 
-from understand_r1_zero.search.answers import solution_score, vote
+from understand_r1_zero.search.answers import AreEqual, solution_score, vote
 from understand_r1_zero.search.beams import beams
 from understand_r1_zero.search.chains import sample_chains, write_chain
 from understand_r1_zero.search.depth_first import depth_first
 from understand_r1_zero.search.grow import simulate
 from understand_r1_zero.search.growth import Evaluate, Expand, Growth, Reflect
 from understand_r1_zero.search.limits import Outcome
-from understand_r1_zero.search.selection import descend, estimate, level_beams
-from understand_r1_zero.search.settings import DESCENTS, SearchSettings
+from understand_r1_zero.search.selection import ORDERS, descend, estimate, level_beams
+from understand_r1_zero.search.settings import SearchSettings
 from understand_r1_zero.search.tree import ROOT, SearchTree
-
-AreEqual = Callable[[str, str], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +71,8 @@ async def solve(
     if settings.vote == "best" and settings.best_by == "highest":
         chosen = await _highest(growth, settings, outcome.node, seed)
         finals = tree.finals()
-    elif settings.vote == "best" and settings.best_by in DESCENTS:
-        descended = level_beams(tree, settings.width, DESCENTS[settings.best_by])
+    elif settings.vote == "best" and settings.best_by in ORDERS:
+        descended = level_beams(tree, settings.width, ORDERS[settings.best_by])
         chosen = descended[0] if descended else None
     else:
         # Answers may be compared in other processes: searches of other problems go on meanwhile.

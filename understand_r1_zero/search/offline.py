@@ -10,15 +10,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from understand_r1_zero.search.answers import AGGREGATES, VOTES, solution_score, vote
-from understand_r1_zero.search.selection import (
-    Score,
-    level_beams,
-    own_value,
-    puct,
-    q_value,
-    visit_count,
-)
+from understand_r1_zero.search.answers import AGGREGATES, VOTES, AreEqual, solution_score, vote
+from understand_r1_zero.search.selection import ORDERS, Score, level_beams, puct
 from understand_r1_zero.search.step_oracle import PROBABILITY, Scale
 from understand_r1_zero.search.tree import SearchTree
 
@@ -27,7 +20,6 @@ STRATEGIES = ("q_value", "value", "puct", "visit_count")
 SCORES = ("strategy", *AGGREGATES)
 """What a solution is worth: its last node by the strategy, or its steps' values together."""
 
-AreEqual = Callable[[str, str], bool]
 IsRight = Callable[[str, Mapping[str, Any]], bool]
 """Whether an answer is that of a tree's record."""
 
@@ -73,7 +65,7 @@ class AnswerRule:
         """The strategy, as a function of a tree and a node."""
         if self.strategy == "puct":
             return partial(puct, c=self.c)
-        return {"q_value": q_value, "value": own_value, "visit_count": visit_count}[self.strategy]
+        return ORDERS[self.strategy]
 
 
 def choose(tree: SearchTree, rule: AnswerRule, are_equal: AreEqual) -> int | None:

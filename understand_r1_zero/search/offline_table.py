@@ -7,11 +7,10 @@ from typing import Any
 
 from understand_r1_zero.console import table
 from understand_r1_zero.grading.grader import Grader
-from understand_r1_zero.search.answers import AGGREGATES
+from understand_r1_zero.search.answers import AGGREGATES, AreEqual
 from understand_r1_zero.search.offline import (
     STRATEGIES,
     AnswerRule,
-    AreEqual,
     IsRight,
     infer,
 )

@@ -98,6 +98,10 @@ def visit_count(tree: SearchTree, number: int) -> float:
     return float(tree.nodes[number].visits)
 
 
+ORDERS: dict[str, Score] = {"q_value": q_value, "value": own_value, "visit_count": visit_count}
+"""What a beam down a finished tree may follow."""
+
+
 def level_beams(tree: SearchTree, width: int, value: Score) -> list[int]:
     """Final nodes that a beam finds in a tree that is already there, the best first.
 

@@ -15,13 +15,11 @@ from understand_r1_zero.search.grow import Rules
 from understand_r1_zero.search.limits import Gate, Limits, end_gate, never
 from understand_r1_zero.search.rollouts import RollOut, forward, to_the_end
 from understand_r1_zero.search.selection import (
+    ORDERS,
     Score,
-    own_value,
     puct,
-    q_value,
     rest_ucb,
     uct,
-    visit_count,
 )
 from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
 
@@ -40,12 +38,7 @@ BACKUPS: dict[str, backup.Backup] = {
 }
 ROLL_KINDS = ("none", "greedy", "random", "to_the_end")
 REFLECTION_NAMES = ("none", "simple", "full")
-DESCENTS: dict[str, Score] = {
-    "q_value": q_value,
-    "value": own_value,
-    "visit_count": visit_count,
-}
-CHOICES = ("score", "highest", *DESCENTS)
+CHOICES = ("score", "highest", *ORDERS)
 
 
 @dataclass(frozen=True)

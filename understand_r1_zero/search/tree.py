@@ -5,7 +5,7 @@ in the order in which they were added, the root by 0.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -105,6 +105,15 @@ class SearchTree:
         self.nodes.append(node)
         self.nodes[node.parent].children.append(number)
         self._is_open.append(not node.terminal)
+        return number
+
+    def add_chain(self, steps: Iterable[Step]) -> int:
+        """Put steps below an empty tree's root, each the only child of the one before; the last one's number."""
+        number = ROOT
+        for step in steps:
+            child = self.add(number, Node(step))
+            self.expanded(number)
+            number = child
         return number
 
     def expanded(self, number: int) -> None:

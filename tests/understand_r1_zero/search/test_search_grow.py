@@ -9,13 +9,22 @@ import pytest
 
 from tests.understand_r1_zero.search.tables import table
 from understand_r1_zero.search import backup
-from understand_r1_zero.search.grow import Rules, beam_search, tree_search
+from understand_r1_zero.search.beams import BeamRules, beams
+from understand_r1_zero.search.grow import Rules, tree_search
+from understand_r1_zero.search.growth import Growth
 from understand_r1_zero.search.limits import Limits, Spent, answer_found, end_gate
 from understand_r1_zero.search.selection import puct, rest_ucb
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
 PUCT = partial(puct, c=1.25)
+
+
+async def beam_search(tree, expand, evaluate, *, width, num_children, limits):
+    """Step-level beam search, SBS(B1 = width, B2 = num_children)."""
+    rules = BeamRules(width, num_children, root_children=width * num_children)
+    found, _ = await beams(Growth(tree, expand, evaluate, limits), rules)
+    return found
 
 
 def test_the_trace_of_a_step_level_beam():
