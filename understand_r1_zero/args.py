@@ -11,7 +11,9 @@ from understand_r1_zero.args_critic import CriticArgs
 from understand_r1_zero.args_lora import LoraArgs
 from understand_r1_zero.args_policy import PolicyArgs
 from understand_r1_zero.args_preference import PreferenceArgs
+from understand_r1_zero.args_rounds import CollectArgs, LabelArgs, VerifyArgs
 from understand_r1_zero.args_search import SearchArgs, SearchFileArgs, StepArgs, StepOracleArgs
+from understand_r1_zero.args_step_rewards import StepRewardArgs
 from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -42,6 +44,8 @@ class RunArgs:
     """Continue a run: `latest`, a run directory, or a checkpoint directory."""
     save_path: str = ""
     """Run directory; empty means runs/<date>-<time>."""
+    rounds: int = 0
+    """Rounds of the stages of --config (docs/rounds.md); 0: one run without stages."""
     max_steps: int = -1
     """Stop after this many steps (one batch of groups each); -1: all prompt epochs."""
     seed: int = 42
@@ -388,7 +392,11 @@ class Args:
     search: SearchArgs = field(default_factory=SearchArgs)
     steps: StepArgs = field(default_factory=StepArgs)
     valuing: StepOracleArgs = field(default_factory=StepOracleArgs)
+    step_reward: StepRewardArgs = field(default_factory=StepRewardArgs)
     files: SearchFileArgs = field(default_factory=SearchFileArgs)
+    collecting: CollectArgs = field(default_factory=CollectArgs)
+    labelling: LabelArgs = field(default_factory=LabelArgs)
+    verifying: VerifyArgs = field(default_factory=VerifyArgs)
     tracking: TrackingArgs = field(default_factory=TrackingArgs)
     alarm: AlarmArgs = field(default_factory=AlarmArgs)
     legacy: LegacyArgs = field(default_factory=LegacyArgs)

@@ -19,7 +19,12 @@ from understand_r1_zero.sources import nearest
 
 T = TypeVar("T")
 
-OTHER_NAMES = {"verifier_version": "preset", "sft_holdout": "holdout", "from": "from_trees"}
+OTHER_NAMES = {
+    "verifier_version": "preset",
+    "sft_holdout": "holdout",
+    "from": "from_trees",
+    "oracle_timeout": "oracle_timeout_s",
+}
 """Flags by another name that they have besides: Oat's, or one for a single `--algo`."""
 
 
