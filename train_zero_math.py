@@ -36,7 +36,9 @@ from understand_r1_zero.launch import Cluster, process_ids
 from understand_r1_zero.plan import plan
 from understand_r1_zero.problems import Problems, load_run_problems
 from understand_r1_zero.progress import Progress, Schedule
+from understand_r1_zero.recipes import to_toml
 from understand_r1_zero.recorder import Recorder
+from understand_r1_zero.rounds import describe_rounds, run_rounds
 from understand_r1_zero.run_directory import DiskError, RunDirectory, write_atomic
 from understand_r1_zero.sizes import model_size
 from understand_r1_zero.streaming import Interrupted
@@ -54,6 +56,8 @@ def main(argv: list[str] | None = None) -> int:
         print(line)
     run = None
     try:
+        if args.run.rounds:
+            return rounds(args)
         if args.run.dry_run:
             from understand_r1_zero.dry_run import dry_run
 
@@ -70,6 +74,14 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"resume: python train_zero_math.py --resume {run.path}", file=sys.stderr)
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def rounds(args: Args) -> int:
+    """Every stage of every round: collect, label, train, evaluate, as the recipe has them."""
+    if args.run.dry_run:
+        print("\n".join(describe_rounds(args)))
+        return 0
+    return run_rounds(args)
 
 
 @dataclass(frozen=True)
@@ -127,7 +139,7 @@ def train(args: Args, run: RunDirectory) -> int:
             run.truncate_after(progress.step)
             recorder.console.note(f"resumed after step {progress.step}, from {args.run.resume}")
         else:
-            write_atomic(run.config, cli.to_toml(args))
+            write_atomic(run.config, to_toml(args))
         publisher = publisher_for(args.cluster, planned, learners, NCCL_SENDER)
         schedule = Schedule(args, planned.num_steps)
 

@@ -9,7 +9,7 @@ from transformers import AutoModelForTokenClassification, AutoTokenizer
 
 from learners.feed import load_stored
 from understand_r1_zero.args import Args
-from understand_r1_zero.cli import read_recipe
+from understand_r1_zero.recipes import read_recipe
 from understand_r1_zero.value_examples import ValueExample
 from understand_r1_zero.values import area_under_roc
 

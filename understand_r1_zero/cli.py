@@ -5,21 +5,18 @@ config.toml, and the defaults. Relative paths, in a recipe too, are relative to 
 only the default model is the repository's own, wherever the program runs.
 """
 
-import json
 import time
-import tomllib
 from collections.abc import Sequence
-from dataclasses import Field, fields, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from types import NoneType
-from typing import Any, Literal, get_args, get_origin
 
 from understand_r1_zero.args import TINY_MODEL, Args, EvaluationArgs, RewardArgs
-from understand_r1_zero.flags import OTHER_NAMES, flags_of, parse_flags, refusals
+from understand_r1_zero.flags import parse_flags, refusals
+from understand_r1_zero.recipes import read_recipe
 from understand_r1_zero.resume import find_checkpoint, refuse_changes
+from understand_r1_zero.rounds import check_rounds, find_rounds
 from understand_r1_zero.run_directory import default_path
-from understand_r1_zero.sources import nearest
 from understand_r1_zero.validate import validate
 from understand_r1_zero.validate_search import check_training
 
@@ -33,8 +30,6 @@ OTHER_PROGRAMS = (
     "The flags are those of train_zero_math.py; what only training reads changes nothing here."
 )
 
-NOT_IN_RECIPES = ("config", "dry_run", "resume", "rnd_seed", "save_path")
-"""Flags of one invocation; a resolved config.toml holds the drawn seed instead of rnd_seed."""
 
 LEGACY_REASONS = {
     "rollout_batch_size_per_device": "groups stream to the least loaded actor",
@@ -72,7 +67,10 @@ def parse_training(argv: Sequence[str]) -> Args:
     """`parse`, of a run that trains: what only evaluation and searches can do is refused alike."""
     args = parse(argv)
     with refusals(PROGRAM):
-        check_training(args)
+        if args.run.rounds:
+            check_rounds(args)
+        else:
+            check_training(args)
     return args
 
 
@@ -106,56 +104,14 @@ def describe(args: Args) -> list[str]:
     return lines
 
 
-def to_toml(args: Args) -> str:
-    """The flags as a recipe that reproduces them, one table-less key a line, grouped by owner."""
-    lines = []
-    for owner in fields(args):
-        group = getattr(args, owner.name)
-        lines.append(f"# {owner.name}")
-        for field in fields(group):
-            value = getattr(group, field.name)
-            if value is not None and field.name not in NOT_IN_RECIPES:
-                lines.append(f"{field.name} = {_toml_value(value)}")
-        lines.append("")
-    return "\n".join(lines)
-
-
-def read_recipe(path: Path, base: Args) -> Args:
-    """`base` with the keys of a TOML recipe laid over it.
-
-    Raises ValueError, in one line, for a file that cannot be read, an unknown key (with the nearest
-    known one) or a value of the wrong type.
-    """
-    try:
-        recipe = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ValueError(f"--config {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config {path} is no TOML: {error}") from error
-    known = {field.name: (owner, field) for owner, field in flags_of(Args)}
-    changes: dict[str, dict[str, Any]] = {}
-    for key, value in recipe.items():
-        name = key.replace("-", "_")
-        name = OTHER_NAMES.get(name, name)
-        if isinstance(value, dict):
-            raise ValueError(f"{path}: [{key}] is a table; recipes are flat, a flag a line")
-        if name not in known:
-            raise ValueError(
-                f"{path}: unknown key {key}; the nearest is {nearest(name, sorted(known))}"
-            )
-        if name in NOT_IN_RECIPES:
-            raise ValueError(f"{path}: {key} belongs on the command line, not in a recipe")
-        owner, field = known[name]
-        changes.setdefault(owner, {})[name] = _checked(value, field, f"{path}: {key}")
-    groups = {owner: replace(getattr(base, owner), **given) for owner, given in changes.items()}
-    return replace(base, **groups)
-
-
 def _resolve(argv: Sequence[str], base: Args, program: str) -> Args:
     if argv and not argv[0].startswith("-"):
         raise ValueError(f"unexpected {argv[0]!r}; a recipe is given by --config {argv[0]}")
     args = _parse_flags(argv, base, program)
     given = args.run
+    goes_on = find_rounds(given.resume)
+    if goes_on:
+        given = replace(given, resume="", config=str(goes_on), save_path=given.resume)
     found = find_checkpoint(given.resume, given.save_path) if given.resume else None
     if found or given.config:
         recipe = found.run_directory / "config.toml" if found else Path(given.config).expanduser()
@@ -163,7 +119,9 @@ def _resolve(argv: Sequence[str], base: Args, program: str) -> Args:
     elif args.model.dtype != "float32":
         args = _parse_flags(argv, _rounded(base), program)
     run = args.run
-    if found:
+    if goes_on:
+        run = replace(run, resume="", config=given.config, save_path=given.save_path)
+    elif found:
         run = replace(
             run,
             resume=str(found.checkpoint),
@@ -176,7 +134,8 @@ def _resolve(argv: Sequence[str], base: Args, program: str) -> Args:
     args = _with_bundled_model(replace(args, run=run))
     if found:
         refuse_changes(read_recipe(found.run_directory / "config.toml", Args()), args)
-    validate(args)
+    if not args.run.rounds:
+        validate(args)
     return args
 
 
@@ -201,27 +160,3 @@ def _with_bundled_model(args: Args) -> Args:
 def _parse_flags(argv: Sequence[str], base: Args, program: str) -> Args:
     description = DESCRIPTION if program == PROGRAM else f"{OTHER_PROGRAMS}\n\n{COMMON}"
     return parse_flags(Args, argv, base, program, description)
-
-
-def _checked(value: Any, field: Field[Any], place: str) -> Any:
-    """The recipe's value as the flag's type; an integer may stand for a float, nothing else."""
-    kinds = [field.type] if get_origin(field.type) is Literal else get_args(field.type)
-    if literal := next((kind for kind in kinds if get_origin(kind) is Literal), None):
-        choices = get_args(literal)
-        if value in choices and type(value) is type(choices[0]):
-            return value
-        allowed = ", ".join(map(str, choices))
-        raise ValueError(f"{place} must be one of {allowed}, got {value!r}")
-    kinds = [kind for kind in kinds or (field.type,) if kind is not NoneType]
-    if type(value) in kinds:
-        return value
-    if float in kinds and type(value) is int:
-        return float(value)
-    expected = {bool: "true or false", int: "an integer", float: "a number", str: "a string"}
-    raise ValueError(f"{place} must be {expected[kinds[0]]}, got {value!r}")
-
-
-def _toml_value(value: bool | int | float | str) -> str:
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower()

@@ -9,10 +9,11 @@ import pytest
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args, OracleArgs
 from understand_r1_zero.args_search import SearchArgs
-from understand_r1_zero.cli import parse, to_toml
+from understand_r1_zero.cli import parse
 from understand_r1_zero.flags import OTHER_NAMES, flags_of
 from understand_r1_zero.grade import GradeArgs
 from understand_r1_zero.grade import parse as parse_grade
+from understand_r1_zero.recipes import to_toml
 from understand_r1_zero.templates import Template, load_template
 from understand_r1_zero.types import Status
 

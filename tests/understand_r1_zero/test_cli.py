@@ -17,9 +17,8 @@ from understand_r1_zero.cli import (
     ROUNDED_LOGPROB_GAP,
     describe,
     parse,
-    read_recipe,
-    to_toml,
 )
+from understand_r1_zero.recipes import read_recipe, to_toml
 
 Refusal = Callable[..., str]
 REPOSITORY = Path(__file__).resolve().parents[2]

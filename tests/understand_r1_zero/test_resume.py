@@ -7,7 +7,8 @@ import pytest
 
 from understand_r1_zero import checkpoint
 from understand_r1_zero.args import Args
-from understand_r1_zero.cli import describe, parse, read_recipe, to_toml
+from understand_r1_zero.cli import describe, parse
+from understand_r1_zero.recipes import read_recipe, to_toml
 
 Refusal = Callable[..., str]
 
