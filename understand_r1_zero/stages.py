@@ -81,6 +81,11 @@ class Stage:
         return table | dict(self.flags)
 
 
+def is_pending(path: str) -> bool:
+    """Whether a path is one that a stage has yet to make: `{NAME}`, or below it."""
+    return path.startswith("{")
+
+
 @dataclass
 class Made:
     """What the stages so far have made: outputs by name, the newest policy and the newest value model."""

@@ -8,6 +8,7 @@ from understand_r1_zero.args import Args
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.oracle_names import parse_oracles
 from understand_r1_zero.search.settings import settings_of
+from understand_r1_zero.stages import is_pending
 from understand_r1_zero.values import check_classifier
 
 _AT_LEAST = {
@@ -98,7 +99,7 @@ def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
     if is_prm or is_value:
         if not flags.value_model:
             yield f"--oracle {args.searches_by} reads a model: give its directory by --value_model"
-        else:
+        elif not is_pending(flags.value_model):
             try:
                 check_classifier(Path(flags.value_model), 1 if is_value else 2)
             except ValueError as error:
