@@ -23,7 +23,9 @@ from understand_r1_zero.types import Problem
 
 logger = logging.getLogger(__name__)
 
-STANDARD_KEYS = ("problem", "answer")
+PROBLEM_KEYS = ("problem", "question", "content", "query")
+ANSWER_KEYS = ("answer", "response")
+"""Columns as they are called by default, in Super_MARIO's qaf, by ReST-MCTS* and in Self-Explore's files."""
 RESERVED_NAME = "average"
 """What metrics call all benchmarks together."""
 _LOST_BACKSLASH = re.compile("[\a\b\t\v\f\r](?=[A-Za-z])")
@@ -38,15 +40,17 @@ def load_problems(
 ) -> list[Problem]:
     """The first `limit` training problems of a folder, file, hub id or reasoning-gym generator.
 
-    The problems' `source` is `NAME/SPLIT`, so that their ids differ from every benchmark's.
+    The problems' `source` is `NAME/SPLIT`, so that their ids differ from every benchmark's. Where a table
+    lacks the standard columns, those of `PROBLEM_KEYS` and `ANSWER_KEYS` that it has are read.
 
     Raises:
         ValueError: the source cannot be read, or has rows without a problem or a gold answer.
     """
     name, table = open_training(source, split)
-    keys = table.keys or (input_key, output_key)
-    for flag, key in zip(("--input_key", "--output_key"), keys, strict=True):
-        require_column(table, key, flag)
+    keys = table.keys or (
+        _column(table, input_key, PROBLEM_KEYS, "--input_key", is_lenient=False),
+        _column(table, output_key, ANSWER_KEYS, "--output_key", is_lenient=False),
+    )
     return problems_of(table, f"{name}/{split}", keys, limit)
 
 
@@ -56,7 +60,7 @@ def load_benchmarks(
     """The first `limit` problems of every benchmark that `test_split` names, by benchmark name.
 
     `test_split` is `all` or exact names with commas. A column that a benchmark lacks is read from
-    the standard `problem` or `answer` where it has that: the ancestor's published command lines
+    the first of `PROBLEM_KEYS` or `ANSWER_KEYS` that it has: the ancestor's published command lines
     pass `--eval_input_key input` with benchmarks that have no such column.
 
     Raises:
@@ -81,17 +85,21 @@ def load_benchmarks(
     benchmarks = {}
     for name in names:
         keys = tables[name].keys or (
-            _choose_column(tables[name], input_key, STANDARD_KEYS[0], "--eval_input_key"),
-            _choose_column(tables[name], output_key, STANDARD_KEYS[1], "--eval_output_key"),
+            _column(tables[name], input_key, PROBLEM_KEYS, "--eval_input_key"),
+            _column(tables[name], output_key, ANSWER_KEYS, "--eval_output_key"),
         )
         benchmarks[name] = problems_of(tables[name], name, keys, limit)
     return benchmarks
 
 
-def _choose_column(table: Table, key: str, standard: str, flag: str) -> str:
-    if key not in table.columns and standard in table.columns:
-        logger.info("%s has no column %r (%s): reading %r", table.place, key, flag, standard)
-        return standard
+def _column(
+    table: Table, key: str, known: Sequence[str], flag: str, *, is_lenient: bool = True
+) -> str:
+    """The column `key`, or a known one in its place; unless `is_lenient`, only in that of the standard one."""
+    others = [name for name in known if name in table.columns]
+    if key not in table.columns and others and (is_lenient or key == known[0]):
+        logger.info("%s has no column %r (%s): reading %r", table.place, key, flag, others[0])
+        return others[0]
     require_column(table, key, flag)
     return key
 

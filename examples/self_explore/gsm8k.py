@@ -56,7 +56,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--train", type=int, default=10_000, help="training problems, the first ones")
+    parser.add_argument(
+        "--train", type=int, default=10_000, help="training problems, the first ones"
+    )
     parser.add_argument("--test", type=int, default=10_000, help="test problems, the first ones")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)

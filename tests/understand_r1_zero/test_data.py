@@ -224,3 +224,22 @@ def test_published_data_are_read_whole(source, keys, count):
     assert len(problems) == count
     if source.startswith("gsm8k"):
         assert all(answer.lstrip("-").isdigit() for p in problems for answer in p.answers)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"index": 0, "question": "1 + 1?", "answer": "2", "human_type": "algebra"},
+        {"content": "1 + 1?", "answer": 2.0},
+        {"query": "1 + 1?", "response": "1 + 1 = <<1+1=2>>2\n#### 2"},
+    ],
+)
+def test_files_of_other_projects_are_read_without_naming_their_columns(tmp_path, row):
+    path = tmp_path / "theirs.jsonl"
+    path.write_text(json.dumps(row) + "\n")
+    ((problem,),) = load_benchmarks(str(path), "all", "problem", "answer", 10).values()
+    assert (problem.text, problem.answers) == ("1 + 1?", ("2",))
+    (problem,) = load_problems(str(path), "train", "problem", "answer", 10)
+    assert (problem.text, problem.answers) == ("1 + 1?", ("2",))
+    with pytest.raises(ValueError, match="--input_key must be a column of"):
+        load_problems(str(path), "train", "problme", "answer", 10)
