@@ -14,9 +14,9 @@
     label_from = "{trees}"
 
 `{NAME}` in a flag is the output of the stage of that name, of this round or, where that stage comes later, of
-the round before: a file, or the checkpoint that was trained. `{base}` is the run's own `--pretrain`. A
-stage that does not say otherwise takes the newest policy there is as `--pretrain`, and the newest value
-model as `--value_model`. `in_rounds`, as `1`, `2-` or `1-3`, keeps a stage to these rounds. Each round has
+the round before: a file, or the checkpoint that was trained. `{base}` is the run's own `--pretrain`,
+`{pretrain}` and `{value_model}` are the newest policy and the newest value model there are: what a stage has
+as `--pretrain` and, where it reads values, as `--value_model` unless it says otherwise. `in_rounds`, as `1`, `2-` or `1-3`, keeps a stage to these rounds. Each round has
 the seed of the round before plus one.
 """
 
@@ -32,7 +32,8 @@ from understand_r1_zero.args_search import SearchArgs
 
 STAGES = "stages"
 """The recipe's key."""
-BASE = "base"
+RESERVED = ("base", "pretrain", "value_model")
+"""Placeholders that are no stage's: the run's own policy, the newest one, the newest value model."""
 Part = Literal["collect", "search", "label", "train", "verify", "evaluate"]
 PARTS: tuple[str, ...] = get_args(Part)
 
@@ -109,9 +110,10 @@ def read_stages(path: Path) -> list[Stage]:
 
 def _stage(table: Mapping[str, Any], place: str) -> Stage:
     name, part = table.get("name", ""), table.get("run", "")
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name == BASE:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in RESERVED:
         raise ValueError(
-            f"{place} must have a name of small letters, digits and _, not {BASE}, got {name!r}"
+            f"{place} must have a name of small letters, digits and _, and not one of "
+            f"{', '.join(RESERVED)}, got {name!r}"
         )
     if part not in PARTS:
         raise ValueError(f"{place}, {name}: run must be one of {', '.join(PARTS)}, got {part!r}")
@@ -147,10 +149,10 @@ def check_stages(stages: Sequence[Stage], num_rounds: int) -> None:
                 f"round {number} has two stages {twice[0]}; give them other names or in_rounds"
             )
         for stage in here:
-            if missing := sorted(set(_wanted(stage)) - made - {BASE}):
+            if missing := sorted(set(_wanted(stage)) - made - set(RESERVED)):
                 raise ValueError(
                     f"stage {stage.name} of round {number} wants {{{missing[0]}}}, which no stage "
-                    f"before it makes; there are {', '.join(sorted(made | {BASE}))}"
+                    f"before it makes; there are {', '.join(sorted({*made, *RESERVED}))}"
                 )
             made.add(stage.name)
 
@@ -162,17 +164,28 @@ def _wanted(stage: Stage) -> Iterator[str]:
 
 
 def own_flags(stage: Stage, base: Args, made: Made) -> dict[str, Any]:
-    """The stage's flags, outputs put in, and the models it goes on from where it does not name them."""
-    known = made.outputs | {BASE: base.model.pretrain}
+    """The stage's flags, outputs put in, and the models it goes on from where it does not name them.
 
-    def put_in(value: Any) -> Any:
-        return _PLACEHOLDER.sub(lambda m: known[m[1]], value) if isinstance(value, str) else value
+    Raises:
+        ValueError: it names the newest value model, and there is none.
+    """
+    policy = made.policy or base.model.pretrain
+    value_model = made.value_model or base.valuing.value_model
+    known = made.outputs | {"base": base.model.pretrain, "pretrain": policy}
+    known |= {"value_model": value_model} if value_model else {}
 
-    flags = {key: put_in(value) for key, value in stage.flags.items()}
-    models = {"pretrain": made.policy, "value_model": made.value_model}
-    for name, model in models.items():
-        if model and (name == "pretrain" or (stage.run != "label" and reads_steps(base, stage))):
-            flags.setdefault(name, model)
+    def put_in(match: re.Match[str]) -> str:
+        if match[1] not in known:
+            raise ValueError(f"there is no value model for {match[0]} yet; give --value_model")
+        return known[match[1]]
+
+    flags = {
+        key: _PLACEHOLDER.sub(put_in, value) if isinstance(value, str) else value
+        for key, value in stage.flags.items()
+    }
+    flags.setdefault("pretrain", policy)
+    if value_model and stage.run != "label" and reads_steps(base, stage):
+        flags.setdefault("value_model", value_model)
     return flags
 
 
