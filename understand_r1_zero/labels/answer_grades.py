@@ -42,4 +42,4 @@ class AnswerGrades:
     @property
     def num_graded(self) -> int:
         """Answers asked for so far, equal ones to one problem once."""
-        return len(self._known)
+        return sum(answer is not None for answer, _ in self._known)

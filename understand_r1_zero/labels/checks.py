@@ -19,14 +19,15 @@ _AT_LEAST = {
     "pair_edits": 0,
     "pairs_per_problem": 1,
 }
-_SELECTING = ("step_values", "solutions", "solution_pairs")
+_SELECTING = ("step_values", "solutions")
+_COMPARING = (*_SELECTING, "solution_pairs")
 _READERS = {
     "label_value": ("step_values",),
     "label_right": _SELECTING,
-    "label_wrong": ("step_values", "solution_pairs"),
-    "label_prefer": ("step_values", "solutions"),
-    "label_distinct": _SELECTING,
-    "label_distance": _SELECTING,
+    "label_wrong": ("step_values",),
+    "label_prefer": _SELECTING,
+    "label_distinct": _COMPARING,
+    "label_distance": _COMPARING,
     "pair_top": ("step_pairs",),
     "pair_margin": ("step_pairs",),
     "pair_edits": ("step_pairs",),

@@ -67,7 +67,9 @@ class Counts:
                 rows.append([name, f"{count:,}", f"{count / self.num_problems:.1f} a problem"])
         rows.append(["rows", f"{self.num_rows:,}", ""])
         if self.num_steps:
-            rows.append(["steps", f"{self.num_steps:,}", f"{self.num_steps / self.num_rows:.1f} a row"])
+            rows.append(
+                ["steps", f"{self.num_steps:,}", f"{self.num_steps / self.num_rows:.1f} a row"]
+            )
         lines = table(rows)
         if left_out := _given(self.left_out):
             gone = [[name, f"{count:,}"] for name, count in left_out.items()]

@@ -10,7 +10,7 @@ from understand_r1_zero.search.tree import SearchTree
 
 def scale_of(tree: SearchTree) -> Scale:
     """Of the values in a tree: its method's, where the record names it, else [-1, 1] as in AlphaMath's files."""
-    method = facts_of(tree).get("method")
+    method = facts_of(tree).get("method", "")
     return published(method).scale if method in METHOD_NAMES else SIGNED
 
 

@@ -68,9 +68,7 @@ def leading(tree: SearchTree) -> tuple[set[int], set[int]]:
     return right, wrong
 
 
-def pairs_of(
-    candidates: Sequence[Candidate], args: LabelArgs
-) -> list[tuple[Candidate, Candidate]]:
+def pairs_of(candidates: Sequence[Candidate], args: LabelArgs) -> list[tuple[Candidate, Candidate]]:
     """Each of the `--pair_top` best against each of the worst, where the two qualify."""
     best, worst = _ends_of(candidates, args)
     qualifies = partial(_qualifies, args)
