@@ -57,8 +57,7 @@ def write_labels(args: Args) -> Counts:
         first = list(itertools.islice(rows, 1))
         if not first:
             raise ValueError(_nothing(args, counts))
-        made_path(output).unlink(missing_ok=True)
-        write_rows(output, itertools.chain(first, rows))
+        write_rows(output, _with_end(itertools.chain(first, rows), made_path(output)))
         write_made(output, args, source, counts, grades.num_graded)
     return counts
 
@@ -78,6 +77,12 @@ def _seen(items: Iterable[T], see: Callable[[T], None]) -> Iterator[T]:
     for item in items:
         see(item)
         yield item
+
+
+def _with_end(rows: Iterable[T], made: Path) -> Iterator[T]:
+    """The rows; what was said of an earlier file goes before the new one takes its place."""
+    yield from rows
+    made.unlink(missing_ok=True)
 
 
 def _nothing(args: Args, counts: Counts) -> str:

@@ -56,6 +56,21 @@ def uncounted(rule: UncountedRule) -> Rule:
     return lambda groups, args, codec, left_out: rule(groups, args, codec)
 
 
+class Writer(Protocol):
+    """Makes the rows of a format of whole problems, whatever the rule."""
+
+    def __call__(
+        self, groups: Iterable[ProblemGroup], args: LabelArgs, /
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of the file."""
+        ...
+
+
+def without_rule(writer: Writer) -> Format:
+    """A writer of two arguments as a format."""
+    return lambda rule, groups, args, codec, left_out: writer(groups, args)
+
+
 RULES: dict[str, Rule] = {
     "step_values": step_values.rows,
     "step_pairs": step_pairs.rows,

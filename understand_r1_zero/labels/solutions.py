@@ -112,7 +112,7 @@ def code_rank(solution: Solution) -> int:
     """2 where the last code printed the answer, 1 where all code ran, else 0 as without code.
 
     Source: AlphaMath, Chen et al. 2024, arXiv:2405.03553, appendix: which right solutions are trained on. What is
-    printed is compared as text and as a number.
+    printed is compared as text and as a number. Files of other programs do not say which code failed: all of it ran.
     """
     run = [step for step in solution.steps if step.code is not None]
     if not run or any(step.has_failed for step in run):

@@ -172,6 +172,18 @@ def test_no_rows_no_file(tmp_path, capsys):
     assert "gives no step_pairs: 1 problems, 0 solved; left out: " in capsys.readouterr().err
 
 
+def test_an_error_on_the_way_leaves_the_earlier_files_as_they_were(tmp_path, capsys):
+    source = write_trees(tmp_path / "t.jsonl", [forked()])
+    label(source, "step_values")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path != source}
+    assert len(before) == 2
+    with source.open("a") as file:
+        file.write('{"question": "other", "answer": "4", "react": {"0.1": {}}}\n')
+    assert label(source, "step_values")[0] == 1
+    assert "line 2: node 0.1 has no parent 0; was the line cut?" in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path != source} == before
+
+
 @pytest.mark.parametrize(
     ("flags", "reason"),
     [
