@@ -102,7 +102,8 @@ def by_counts(solution: Solution, *, is_hard: bool) -> Values:
     scan = tree.record[FACTS_KEY].get("scan", "soft")
     if scan in ("linear", "binary"):
         pit = first_pit(tree)
-        error = len(shares) if pit is None else pit
+        # A wrong solution that was cut has no answer, and so no pit at its end.
+        error = len(shares) - (not solution.is_right) if pit is None else pit
         if scan == "binary":
             shares = [1.0 if k < error else share for k, share in enumerate(shares)]
         shares = [share if k <= error else None for k, share in enumerate(shares)]

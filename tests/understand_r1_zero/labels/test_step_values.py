@@ -8,6 +8,7 @@ from tests.understand_r1_zero.labels.worlds import LINES, XML, explored, forked,
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.sources import GivenResponse
 from understand_r1_zero.labels.step_values import rows
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, SearchTree
 from understand_r1_zero.templates import render_qwen_math
 
@@ -90,6 +91,11 @@ def test_a_binary_scan_takes_what_it_jumped_over_as_good():
 
 def test_a_wrong_answer_after_good_steps_is_the_first_error():
     assert values("hard", explored("linear", [(1, 4), (2, 4), None])) == [[1.0, 1.0, 0.0]]
+    cut = explored("binary", [None, (1, 4), None])
+    end = cut.nodes[3]
+    assert end.answer == "5"
+    end.step, end.terminal = Step(end.text), ""
+    assert values("hard", cut) == [[1.0, 1.0, 0.0]]
     good = explored("binary", [None, (2, 4), None], is_right=True)
     assert values("hard", good) == [[1.0, 1.0, 1.0]]
 
