@@ -9,6 +9,7 @@ USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
 
   evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
   search     Search --qaf with --method into trees; --from, --view and --plot take trees that are there.
+  label      Make labels of --label_from, trees or responses, by the rule --label, into --output.
   grade      Grade anyone's completions: grade FILE --answer_key answer --response_key responses
   plots      Draw a run's plots again: plots RUN_DIRECTORY
 """
@@ -19,6 +20,7 @@ def main(argv: Sequence[str]) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "evaluate": _evaluate,
         "search": _search,
+        "label": _label,
         "grade": _grade,
         "plots": _plots,
     }
@@ -44,6 +46,13 @@ def _search(argv: Sequence[str]) -> int:
 
     base = Args(search=SearchArgs(method="mcts"))
     return search(cli.parse(argv, base, f"{PROGRAM} search"))
+
+
+def _label(argv: Sequence[str]) -> int:
+    from understand_r1_zero import cli
+    from understand_r1_zero.labels.command import label
+
+    return label(cli.parse_labels(argv, f"{PROGRAM} label"))
 
 
 def _grade(argv: Sequence[str]) -> int:

@@ -74,6 +74,16 @@ def parse_training(argv: Sequence[str]) -> Args:
     return args
 
 
+def parse_labels(argv: Sequence[str], program: str) -> Args:
+    """`parse`, of the command label: what it cannot do is refused alike."""
+    from understand_r1_zero.labels.checks import check_labels
+
+    args = parse(argv, program=program)
+    with refusals(program):
+        check_labels(args)
+    return args
+
+
 def describe(args: Args) -> list[str]:
     """One line for each flag that does something other than its name says, to print once."""
     lines = [

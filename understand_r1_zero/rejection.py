@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -132,10 +132,13 @@ def _keep(kept: dict[Hashable, T], text: str, item: T, supervised: SupervisedArg
         kept[key] = item
 
 
-def write_rows(path: Path, rows: Iterable[Mapping[str, str]]) -> None:
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """One JSON object a line; the file has its name only once it is whole."""
     partial = path.with_name(f"{path.name}.partial")
-    # A lone surrogate in a model's text becomes its JSON escape.
-    with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
-        file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
-    partial.replace(path)
+    try:
+        # A lone surrogate in a model's text becomes its JSON escape.
+        with partial.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.writelines(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -11,7 +11,8 @@ given, name the columns of a problem and its response and come before all others
 | `problem`, `solution` | `--prompt_template` of the problem | the solution |
 | `problem`, `answer` | `--prompt_template` of the problem | the answer |
 
-How texts become token ids is told in `encoding.py`.
+A row of texts may have `trained_spans`, the characters of the completion that are trained on (`trained_spans.py`). How
+texts become token ids is told in `encoding.py`.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from understand_r1_zero.encoding import MESSAGES, Encoder, SupervisedExample, lo
 from understand_r1_zero.sources import open_training
 from understand_r1_zero.table_rows import cell_of, parse_rows, require_column, text_of
 from understand_r1_zero.tables import Table
+from understand_r1_zero.trained_spans import SPANS, spans_of, within_spans
 
 PAIR = ("prompt", "completion")
 PROBLEM_PAIRS = (("query", "response"), ("problem", "solution"), ("problem", "answer"))
@@ -71,7 +73,7 @@ def row_reader(
     if MESSAGES in table.columns:
         return lambda row: encoder.chat(cell_of(row, MESSAGES))
     if set(PAIR) <= set(table.columns):
-        return lambda row: encoder.pair(*(cell_of(row, key) for key in PAIR))
+        return lambda row: _read_pair(row, encoder)
     keys = table.keys or next((p for p in PROBLEM_PAIRS if set(p) <= set(table.columns)), None)
     if keys is None:
         known = ", ".join(" + ".join(pair) for pair in (PAIR, *PROBLEM_PAIRS))
@@ -83,4 +85,18 @@ def row_reader(
 
 
 def _problem_reader(keys: tuple[str, str], encoder: Encoder) -> Callable[[Any], SupervisedExample]:
-    return lambda row: encoder.problem(*(text_of(row, key) for key in keys))
+    return lambda row: _masked(
+        row, encoder, encoder.problem(*(text_of(row, k) for k in keys)), keys[1]
+    )
+
+
+def _read_pair(row: Any, encoder: Encoder) -> SupervisedExample:
+    return _masked(row, encoder, encoder.pair(*(cell_of(row, key) for key in PAIR)), PAIR[1])
+
+
+def _masked(row: Any, encoder: Encoder, example: SupervisedExample, key: str) -> SupervisedExample:
+    """Trained on what `trained_spans` name of the text under `key`."""
+    if row.get(SPANS) is None:
+        return example
+    text = text_of(row, key)
+    return within_spans(example, encoder.tokenizer, text, spans_of(row, text))

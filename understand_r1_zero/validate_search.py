@@ -24,6 +24,13 @@ _AT_LEAST = {
     "remote_batch_size": 1,
 }
 _ABOVE_ZERO = ("step_top_p", "code_wall_s", "value_gpu_ratio", "remote_timeout_s")
+_OTHER_COMMANDS = {
+    "files": "search",
+    "collecting": "collect",
+    "labelling": "label",
+    "verifying": "verify",
+}
+"""Whose flags these owners have; training reads none of them."""
 _AT_MOST_ONE = ("step_top_p", "value_gpu_ratio", "mc_threshold")
 
 
@@ -44,7 +51,9 @@ def search_refusals(args: Args) -> Iterator[str]:
 
 def _unread(args: Args) -> Iterator[str]:
     defaults = Args()
-    for owner in ("search", "steps", "valuing"):
+    # Labels are made of steps without a search.
+    owners = ("search", "valuing") if args.labelling.label_from else ("search", "steps", "valuing")
+    for owner in owners:
         for field in fields(getattr(args, owner)):
             value = getattr(getattr(args, owner), field.name)
             if value != getattr(getattr(defaults, owner), field.name):
@@ -121,14 +130,17 @@ def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
 
 
 def check_training(args: Args) -> None:
-    """Refuse to train by an oracle of steps, and flags of the command search.
+    """Refuse to train by an oracle of steps, and flags of other commands.
 
     Raises:
-        ValueError: `--oracle` names one, or a file is named that only `search` reads or writes.
+        ValueError: `--oracle` names one, or a flag is given that only another command reads.
     """
-    for field in fields(args.files):
-        if value := getattr(args.files, field.name):
-            raise ValueError(f"--{field.name} {value} is of the command search; drop it")
+    defaults = Args()
+    for owner, command in _OTHER_COMMANDS.items():
+        for field in fields(getattr(args, owner)):
+            value = getattr(getattr(args, owner), field.name)
+            if value != getattr(getattr(defaults, owner), field.name):
+                raise ValueError(f"--{field.name} {value} is of the command {command}; drop it")
     if args.oracle.is_rule_based and args.oracle.oracle != "math":
         raise ValueError(
             f"--oracle {args.oracle.oracle} values the steps of searches, and training wants rewards of "

@@ -6,7 +6,8 @@
 | `pos`, `neg` (lists of texts) | a group: right and wrong continuations, targets 1 and 0 at their ends |
 
 A `prompt` is taken as it is given, a `query` or a `problem` is asked by `--prompt_template`; rows with `pos`
-and `neg` are rStar-Math's. The steps of a solution are joined as they stand, with nothing between: they
+and `neg` are rStar-Math's. `trained_spans`, beside `steps`, are the characters of the joined solution that `--value_joint`
+trains the policy on (`trained_spans.py`). The steps of a solution are joined as they stand, with nothing between: they
 carry their own line ends.
 
 **Step ends.** A solution is tokenised whole, as `encoding.py` tokenises a completion, so that its ids do not
@@ -26,6 +27,7 @@ from understand_r1_zero.encoding import Encoder, SupervisedExample, last_tokens,
 from understand_r1_zero.sources import open_training
 from understand_r1_zero.table_rows import RowFault, cell_of, parse_rows, text_of
 from understand_r1_zero.tables import Table
+from understand_r1_zero.trained_spans import spans_of, within_spans
 
 PROMPT_KEYS = ("prompt", "query", "problem")
 
@@ -100,7 +102,12 @@ def _solution(
     targets = [None if value is None else _target(value, bounds) for value in values]
     if all(target is None for target in targets):
         raise RowFault("'values' has no number")
-    return [_encode(prompt, prompt_key, steps, targets, encoder)]
+    example = _encode(prompt, prompt_key, steps, targets, encoder)
+    if not example.text.is_trained.any():
+        return [example]
+    solution = "".join(steps)
+    spans = spans_of(row, solution)
+    return [replace(example, text=within_spans(example.text, encoder.tokenizer, solution, spans))]
 
 
 def _continuations(

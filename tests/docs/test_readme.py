@@ -92,7 +92,7 @@ def test_training_commands_parse(workplace, argv):
 @pytest.mark.parametrize("argv", ours(COMMANDS))
 def test_other_commands_parse(workplace, argv):
     command, *rest = argv
-    if command == "evaluate":
+    if command in ("evaluate", "label"):
         parse(rest)
     elif command == "grade":
         parse_grade(rest)

@@ -27,7 +27,9 @@ CODECS: dict[str, Callable[[TemplatePrompt], StepCodec]] = {
     "self_explore": SelfExploreCodec,
     "math_shepherd": ShepherdCodec,
 }
-"""`xml`, `react`, `rstar` and `math_shepherd` have prompts of their own; the others ask by the template."""
+"""Those of `OWN_PROMPTS` have prompts of their own; the others ask by the template."""
+
+OWN_PROMPTS = ("xml", "react", "rstar", "math_shepherd")
 
 CODE_CODECS = ("xml", "react", "rstar")
 """Those whose steps may have code."""
