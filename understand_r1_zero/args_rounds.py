@@ -34,6 +34,8 @@ class LabelArgs:
         "training"
     )
     """How labels are written: as --sft_data, --value_data and --preference_data read them, or as the original tools do."""
+    label_codec: Literal["", "xml"] = ""
+    """step_values and solutions: trees of --step_codec react are written in this format; empty: as they are."""
     label_value: Literal["q", "rest", "simple", "hard", "soft", "outcome"] = "q"
     """step_values: Q of the search, ReST-MCTS*'s values (weighted or simple), whether any or how many completions are right, or whether the answer is, at the last step alone."""
     label_right: int = 4

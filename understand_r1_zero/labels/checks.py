@@ -22,6 +22,7 @@ _AT_LEAST = {
 _SELECTING = ("step_values", "solutions")
 _COMPARING = (*_SELECTING, "solution_pairs")
 _READERS = {
+    "label_codec": _SELECTING,
     "label_value": ("step_values",),
     "label_right": _SELECTING,
     "label_wrong": ("step_values",),
@@ -122,6 +123,11 @@ def _names(args: Args) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
+    if labels.label_codec and args.steps.step_codec != "react":
+        yield (
+            f"--label_codec {labels.label_codec} is for trees of --step_codec react, got "
+            f"{args.steps.step_codec}; drop it"
+        )
     if labels.label_prefer == "code" and args.steps.step_codec not in CODE_CODECS:
         yield (
             f"--label_prefer code is of steps with code, and --step_codec {args.steps.step_codec} has none; use "

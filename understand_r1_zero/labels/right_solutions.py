@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from understand_r1_zero.args_rounds import LabelArgs
+from understand_r1_zero.labels.rewritten import written
 from understand_r1_zero.labels.solutions import LeftOut, Solution, select, solutions_of
 from understand_r1_zero.labels.sources import ProblemGroup
 from understand_r1_zero.search.codecs.registry import OWN_PROMPTS
@@ -23,9 +24,9 @@ def rows(
     wrote, where an interpreter wrote others.
     """
     for group in groups:
-        found = solutions_of(group, codec, left_out)
+        found, target = written(solutions_of(group, codec, left_out), args, codec, left_out)
         for solution in select([each for each in found if each.is_right], args, left_out):
-            yield _row(solution, codec)
+            yield _row(solution, target)
 
 
 def _row(solution: Solution, codec: StepCodec) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.explored import first_pit, right_share
 from understand_r1_zero.labels.q_values import path_values
+from understand_r1_zero.labels.rewritten import written
 from understand_r1_zero.labels.solutions import LeftOut, Solution, select, solutions_of
 from understand_r1_zero.labels.sources import ProblemGroup
 from understand_r1_zero.search.codecs.step import StepCodec
@@ -36,12 +37,13 @@ def rows(
     values_of = VALUES[args.label_value]
     for group in groups:
         found = solutions_of(group, codec, left_out, is_given=args.label_value in COUNTED)
+        found, target = written(found, args, codec, left_out)
         for solution in select(found, args, left_out):
             values = values_of(solution)
             if all(value is None for value in values):
                 left_out["solutions without a value"] += 1
                 continue
-            yield row_of(solution, values, codec)
+            yield row_of(solution, values, target)
 
 
 def row_of(solution: Solution, values: Values, codec: StepCodec) -> dict[str, Any]:
