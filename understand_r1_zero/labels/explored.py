@@ -50,15 +50,20 @@ def drawn_share(tree: SearchTree, number: int) -> float | None:
 
 
 def right_share(tree: SearchTree, number: int) -> float | None:
-    """`drawn_share`; of an end where none were drawn: 1 where it is right, else 0. None: nothing is known."""
-    share, reward = drawn_share(tree, number), tree.nodes[number].reward
-    return float(reward > 0) if share is None and reward is not None else share
+    """`drawn_share`; of an answer after which none were drawn: 1 where it is right, else 0. None: nothing is known.
+
+    A step that was cut at the token limit has no answer: how it would have gone on is not known.
+    """
+    share, node = drawn_share(tree, number), tree.nodes[number]
+    if share is None and node.answer is not None and node.reward is not None:
+        return float(node.reward > 0)
+    return share
 
 
 def first_pit(tree: SearchTree) -> int | None:
     """The place, in `given_chain`, of the first step after which no completion is right; None: there is none.
 
-    The last step of a wrong solution is a pit though nothing was drawn after it. Where a binary scan has not
+    A wrong answer is a pit though nothing was drawn after it. Where a binary scan has not
     asked for a step before, the answer is within reach.
 
     Source: Self-Explore, Hwang et al. 2024, arXiv:2404.10346, section 3.2.

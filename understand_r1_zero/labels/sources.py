@@ -127,10 +127,8 @@ def open_source(path: Path) -> LabelSource:
         if not key[0].strip():
             raise ValueError(f"{path}, line {place.line}: it has no problem")
         places.setdefault(key, []).append(place)
-        facts = record.get(FACTS_KEY if kind == "trees" else OUR_KEY)
-        for name in MAKERS if isinstance(facts, dict) else ():
-            if facts.get(name) is not None:
-                makers.setdefault(name, {})[str(facts[name])] = None
+        for name, maker in _makers(record, kind):
+            makers.setdefault(name, {})[maker] = None
     if kind is None:
         raise ValueError(f"--label_from {path} has no records")
     return LabelSource(path, kind, places, {name: list(each) for name, each in makers.items()})
@@ -168,6 +166,14 @@ def _kind_of(record: Mapping[str, Any]) -> Kind | None:
 def _question(record: Mapping[str, Any]) -> str:
     """Responses have it under `prompt`; rows of pairs with the tree of one have it there too."""
     return question_of(record) or str(record.get("prompt") or "")
+
+
+def _makers(record: Mapping[str, Any], kind: Kind) -> Iterator[tuple[str, str]]:
+    facts = record.get(FACTS_KEY if kind == "trees" else OUR_KEY)
+    if isinstance(facts, dict):
+        for name in MAKERS:
+            if facts.get(name) is not None:
+                yield name, str(facts[name])
 
 
 def _tree(record: Mapping[str, Any], golds: tuple[str, ...], grade: Grade) -> SearchTree:

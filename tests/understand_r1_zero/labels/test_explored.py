@@ -4,6 +4,7 @@ import pytest
 
 from understand_r1_zero.labels.explored import completions, first_pit, given_chain, text_after
 from understand_r1_zero.search.records import from_record, to_record
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, SearchTree
 
 STEPS = ["1+2=3\n", "3+4=8\n", "so 8"]
@@ -42,6 +43,14 @@ def test_the_chain_is_found_again_behind_completions(explored):
 )
 def test_the_first_step_without_a_right_completion_is_the_pit(explored, drawn, reward, pit):
     assert first_pit(explored(STEPS, drawn, reward=reward)) == pit
+
+
+def test_a_step_that_was_cut_is_no_pit(explored):
+    tree = explored(STEPS, [[RIGHT], [RIGHT]])
+    last = tree.nodes[given_chain(tree)[-1]]
+    assert first_pit(tree) == 2
+    last.step = Step(last.text)
+    assert first_pit(tree) is None
 
 
 def test_a_tree_that_was_not_explored_is_refused(explored):
