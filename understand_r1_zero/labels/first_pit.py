@@ -9,6 +9,7 @@ codec asks, not the problem and a line end. "The answer is ..." stays in a rejec
 a problem by the first line of its prompt, here the whole problem counts.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +31,10 @@ class _Seen:
 
 
 def rows(
-    groups: Iterable[ProblemGroup], args: LabelArgs, codec: StepCodec
+    groups: Iterable[ProblemGroup],
+    args: LabelArgs,
+    codec: StepCodec,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """A row {prompt, chosen, rejected} for each explored tree that has a pit and a right way around it.
 
@@ -41,30 +45,34 @@ def rows(
     - There is no pit, or nothing to choose: no row.
 
     Rejected is the step alone. Line ends that both begin with belong to the prompt. Of rows of one problem whose
-    chosen or whose rejected texts are equal, the first stays.
+    chosen or whose rejected texts are equal, the first stays. `left_out` counts the trees without a row by reason.
 
     Raises:
         ValueError: a tree was not explored.
     """
     del args  # A rule's flags; this one has none.
+    counts: Counter[str] = Counter() if left_out is None else left_out
     problems: dict[str, _Seen] = {}
     for group in groups:
         seen = problems.setdefault(group.question, _Seen())
         for tree in group.trees:
-            row = _row(tree, group.question, codec, seen.taken)
-            if row is None or row["chosen"] in seen.chosen or row["rejected"] in seen.rejected:
-                continue
-            seen.chosen.add(row["chosen"])
-            seen.rejected.add(row["rejected"])
-            yield row
+            place = first_pit(tree)
+            if place is None:
+                counts["solutions without a pit"] += 1
+            elif (row := _row(tree, place, group.question, codec, seen.taken)) is None:
+                counts["pits without a right way around them"] += 1
+            elif row["chosen"] in seen.chosen or row["rejected"] in seen.rejected:
+                counts["pairs with a text of another pair"] += 1
+            else:
+                seen.chosen.add(row["chosen"])
+                seen.rejected.add(row["rejected"])
+                yield row
 
 
 def _row(
-    tree: SearchTree, question: str, codec: StepCodec, taken: set[str]
+    tree: SearchTree, place: int, question: str, codec: StepCodec, taken: set[str]
 ) -> dict[str, Any] | None:
-    chain, place = given_chain(tree), first_pit(tree)
-    if place is None:
-        return None
+    chain = given_chain(tree)
     before = chain[place - 1] if place else ROOT
     rejected = tree.nodes[chain[place]].text
     chosen = _own_chosen(tree) if place == 0 else None

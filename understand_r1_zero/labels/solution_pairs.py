@@ -9,6 +9,7 @@ equal files give equal pairs. Complete responses are those that were not cut, wh
 answer is" stands in the last line, and cuts what follows.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -20,7 +21,10 @@ from understand_r1_zero.search.codecs.step import StepCodec
 
 
 def rows(
-    groups: Iterable[ProblemGroup], args: LabelArgs, codec: StepCodec
+    groups: Iterable[ProblemGroup],
+    args: LabelArgs,
+    codec: StepCodec,
+    left_out: Counter[str] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Rows {prompt, chosen, rejected}, `--pairs_per_problem` of a problem at most.
 
@@ -28,20 +32,24 @@ def rows(
     `shortest_beyond` (`--pair_distances`), which is then used up. Solutions are the responses and the graded
     ends of the trees; responses that were cut, or are not graded, are left out.
 
-    A row also has the `problem` and its `answer`, which exploring its rejected solution needs.
+    A row also has the `problem` and its `answer`, which exploring its rejected solution needs. `left_out` counts by
+    reason what no row is made of.
 
     Raises:
         ValueError: `--pair_distances` cannot be read.
     """
     distances = read_distances(args.pair_distances)
+    counts: Counter[str] = Counter() if left_out is None else left_out
     for group in groups:
-        right, wrong = _solutions(group)
+        right, wrong = _solutions(group, counts)
         chosen = [right[place] for place in distinct(right, args, args.pairs_per_problem)]
         pool = [wrong[place] for place in _kept_wrong(wrong, args)]
         prompt = codec.prompt(group.question)
-        for solution in chosen:
-            if not pool:
-                break
+        counts["right solutions like another one, or beyond --pairs_per_problem"] += len(
+            right
+        ) - len(chosen)
+        counts["right solutions without a wrong one"] += max(len(chosen) - len(pool), 0)
+        for solution in chosen[: len(pool)]:
             place = (
                 shortest_beyond(solution, pool, distances)
                 if distances
@@ -101,9 +109,11 @@ def read_distances(text: str) -> list[float]:
     return found
 
 
-def _solutions(group: ProblemGroup) -> tuple[list[str], list[str]]:
+def _solutions(group: ProblemGroup, counts: Counter[str]) -> tuple[list[str], list[str]]:
     """The texts of the right and of the wrong solutions, each in order."""
     found = [(r.text, r.is_right) for r in group.responses if not r.is_truncated]
+    counts["responses that were cut"] += len(group.responses) - len(found)
+    counts["responses of unknown worth"] += sum(is_right is None for _, is_right in found)
     for tree in group.trees:
         found += [
             (tree.text(end), reward > 0)

@@ -1,5 +1,7 @@
 """Pairs at the first pit, each rule by hand."""
 
+from collections import Counter
+
 import pytest
 
 from understand_r1_zero.args_rounds import LabelArgs
@@ -88,3 +90,20 @@ def test_line_ends_that_both_begin_with_are_the_prompts(explored, pairs):
     tree = explored(["1+2=3", "\n\n3+4=8", "\nso 8"], [[("\nso 7", 1.0)], [WRONG]])
     [row] = pairs(tree)
     assert (row["prompt"], row["chosen"], row["rejected"]) == ("1+2+4?1+2=3\n", "so 7", "\n3+4=8")
+
+
+def test_trees_without_a_row_are_counted_by_reason(explored, codec):
+    trees = (
+        explored(STEPS, [[SHORT], [WRONG]]),
+        explored(STEPS, [[LONG], [WRONG]]),
+        explored(STEPS, [[WRONG]]),
+        explored(STEPS, [[SHORT]], reward=1.0),
+    )
+    left_out = Counter()
+    group = ProblemGroup(QUESTION, ("7",), trees)
+    assert len(list(rows([group], LabelArgs(), codec, left_out))) == 1
+    assert left_out == {
+        "pairs with a text of another pair": 1,
+        "pits without a right way around them": 1,
+        "solutions without a pit": 1,
+    }

@@ -1,5 +1,7 @@
 """Pairs of solutions, on texts whose distances are known by hand."""
 
+from collections import Counter
+
 import pytest
 
 from understand_r1_zero.args_rounds import LabelArgs
@@ -81,8 +83,15 @@ def test_right_solutions_are_selected_as_for_fine_tuning(codec):
 
 
 def test_cut_and_ungraded_responses_are_left_out(codec):
-    given = group(["a"], ["b"], response("cut", False, True), response("?", None))
-    assert pairs([given], codec, label_distinct="none") == [("a", "b")]
+    given = group(["a", "a", "c"], ["b"], response("cut", False, True), response("?", None))
+    left_out = Counter()
+    assert [row["rejected"] for row in rows([given], LabelArgs(), codec, left_out)] == ["b"]
+    assert left_out == {
+        "responses that were cut": 1,
+        "responses of unknown worth": 1,
+        "right solutions like another one, or beyond --pairs_per_problem": 1,
+        "right solutions without a wrong one": 1,
+    }
 
 
 def test_graded_ends_of_trees_are_solutions(codec):
