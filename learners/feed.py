@@ -101,6 +101,7 @@ class Examples:
     training: list[Any]
     held_out: list[Any]
     num_long: int = 0
+    num_wrong: int = 0
 
     @property
     def units(self) -> list[list[Any]]:
@@ -116,6 +117,8 @@ class Examples:
         yield f"{len(self.training)} training examples{held_out}"
         if self.num_long:
             yield f"left out {self.num_long} examples that are too long"
+        if self.num_wrong:
+            yield f"left out {self.num_wrong} wrong solutions"
 
     def digest(self) -> str:
         """Of the training examples, in order: what a place among them refers to."""
@@ -132,21 +135,21 @@ def load_stored(args: Args) -> Examples | None:
     """
     if not args.learns_from_file:
         return None
-    examples, num_long = _read(args)
-    return Examples(*hold_out(examples, args.evaluation.holdout, args.run.seed), num_long)
+    examples, *num_left_out = _read(args)
+    return Examples(*hold_out(examples, args.evaluation.holdout, args.run.seed), *num_left_out)
 
 
-def _read(args: Args) -> tuple[list[Any], int]:
-    """The file's examples, and how many are left out as too long."""
+def _read(args: Args) -> tuple[list[Any], int, int]:
+    """The file's examples, and how many are left out as too long, and as wrong."""
     match args.algorithm.algo:
         case "sft":
             found = load_examples(args)
-            return found.examples, found.num_long
+            return found.examples, found.num_long, found.num_wrong
         case "dpo":
             pairs = load_pairs(args, load_tokenizer(args.model))
-            return pairs.pairs, pairs.num_too_long
+            return pairs.pairs, pairs.num_too_long, 0
         case _:
-            return load_value_examples(args), 0
+            return load_value_examples(args), 0, 0
 
 
 def examples_of_groups(args: Args) -> ExamplesOf:

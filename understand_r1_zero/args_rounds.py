@@ -59,9 +59,15 @@ class LabelArgs:
     pair_sets: bool = False
     """step_pairs: a row for each node, with lists of right and of wrong steps, for --value_loss ranking."""
     pair_distances: str = ""
-    """solution_pairs: the rejected solution is the first at least so far from the chosen one, by the first of these distances that any reaches, as 0.5,0.4,0.3; empty: the farthest."""
+    """solution_pairs: the rejected solution is the shortest one farther from the chosen one than the first of these distances that any exceeds, as 0.5,0.4,0.3, or the shortest of all; empty: the farthest."""
+    pair_wrong: int = 0
+    """solution_pairs: wrong solutions of a problem that pairs are made of, at most; 0: all."""
     pairs_per_problem: int = 8
-    """solution_pairs: of a problem, at most."""
+    """solution_pairs: of a problem, at most; 0: one for each right solution, whatever --label_right."""
+    label_min_value: float | None = None
+    """solutions, --label_format rest_mcts: only solutions that the critic values at least so; ReST-MCTS*'s is 0.2."""
+    label_min_chars: int = 0
+    """solutions, --label_format rest_mcts: only solutions of at least so many characters; ReST-MCTS*'s is 50."""
 
 
 @dataclass(frozen=True)

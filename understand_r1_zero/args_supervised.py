@@ -9,7 +9,7 @@ class SupervisedArgs:
     """Supervised and rejection-sampling fine-tuning (supervised.py, rejection.py, learners/supervised.py)."""
 
     sft_data: str = ""
-    """Examples, as --prompt_data; rows are messages, prompt and completion, query and response, or problem and solution or answer."""
+    """Examples, as --prompt_data; rows are messages, prompt and completion, query and response, problem and solution or answer, or content, summary and label."""
     sft_split: str = "train"
     """Split of --sft_data."""
     sft_max_length: int = 0
@@ -31,7 +31,7 @@ class ValueArgs:
     """Value models (value_examples.py and learners/value.py)."""
 
     value_data: str = ""
-    """Examples, as --prompt_data; rows have a prompt or problem, steps and values, or pos and neg steps."""
+    """Examples, as --prompt_data; rows have a prompt or problem, steps and values, or pos and neg steps, or are Math-Shepherd's, ReST-MCTS*'s or OmegaPRM's."""
     value_split: str = "train"
     """Split of --value_data."""
     value_head: Literal["linear", "tanh"] = "linear"

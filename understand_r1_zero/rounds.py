@@ -20,7 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,16 +72,26 @@ def check_rounds(args: Args) -> None:
     for number, stage in _schedule(stages, args.run.rounds):
         try:
             flags = stage_args(stage, args, made, number)
+            output = f"{{{stage.name}}}"
             validate(flags)
-            if stage.run == "train":
-                check_training(flags)
+            _check_part(stage.run, flags, output)
         except ValueError as error:
             errors += [f"stage {stage.name} of round {number}: {e}" for e in str(error).split("\n")]
         else:
             # It is not there yet, and so nothing can be said of it.
-            _note(made, stage, flags, f"{{{stage.name}}}")
+            _note(made, stage, flags, output)
     if errors:
         raise ValueError("\n".join(errors))
+
+
+def _check_part(part: str, flags: Args, output: str) -> None:
+    """What a part's command refuses beyond what all do."""
+    if part == "train":
+        check_training(flags)
+    elif part == "label":
+        from understand_r1_zero.labels.checks import check_labels
+
+        check_labels(replace(flags, files=replace(flags.files, output=output)))
 
 
 def stage_args(stage: Stage, base: Args, made: Made, number: int) -> Args:

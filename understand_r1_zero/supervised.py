@@ -10,6 +10,7 @@ given, name the columns of a problem and its response and come before all others
 | `query`, `response` | `--prompt_template` of the query | the response |
 | `problem`, `solution` | `--prompt_template` of the problem | the solution |
 | `problem`, `answer` | `--prompt_template` of the problem | the answer |
+| `content`, `summary`, `label` | `--prompt_template` of the content | the summary; where the label is false, it is wrong, left out and counted (ReST-MCTS*'s rows) |
 
 A row of texts may have `trained_spans`, the characters of the completion that are trained on (`trained_spans.py`). How
 texts become token ids is told in `encoding.py`.
@@ -22,31 +23,38 @@ from typing import Any
 from understand_r1_zero.args import Args, DataArgs
 from understand_r1_zero.encoding import MESSAGES, Encoder, SupervisedExample, load_encoder
 from understand_r1_zero.sources import open_training
-from understand_r1_zero.table_rows import cell_of, parse_rows, require_column, text_of
+from understand_r1_zero.table_rows import RowFault, cell_of, parse_rows, require_column, text_of
 from understand_r1_zero.tables import Table
 from understand_r1_zero.trained_spans import SPANS, spans_of, within_spans
 
 PAIR = ("prompt", "completion")
 PROBLEM_PAIRS = (("query", "response"), ("problem", "solution"), ("problem", "answer"))
+POLICY_ROW = ("content", "summary", "label")
 
 
 @dataclass(frozen=True)
 class Examples:
-    """What was read, and how many examples were longer than `--sft_max_length`."""
+    """What was read, how many examples were longer than `--sft_max_length`, and how many rows were of wrong solutions."""
 
     examples: list[SupervisedExample]
     num_long: int
+    num_wrong: int = 0
 
 
 def load_examples(args: Args) -> Examples:
     """The examples of `--sft_data`, in its order.
 
     Raises:
-        ValueError: the source cannot be read, has none of the columns, or has rows at fault.
+        ValueError: the source cannot be read, has none of the columns, has rows at fault, or only wrong solutions.
     """
     supervised = args.supervised
     _, table = open_training(supervised.sft_data, supervised.sft_split, "--sft_split")
-    found = parse_rows(table, row_reader(table, args.data, load_encoder(args)))
+    read = parse_rows(table, row_reader(table, args.data, load_encoder(args)))
+    found = [each for each in read if each is not None]
+    if not found:
+        raise ValueError(
+            f"{table.place}: the label of all {len(read)} rows is false; none is right"
+        )
     longest = supervised.sft_max_length
     kept = [each for each in found if not longest or each.num_tokens <= longest]
     if not kept:
@@ -54,13 +62,13 @@ def load_examples(args: Args) -> Examples:
             f"--sft_max_length must be at least {min(each.num_tokens for each in found)} tokens, "
             f"the shortest of {len(found)} examples, got {longest}; raise it"
         )
-    return Examples(kept, len(found) - len(kept))
+    return Examples(kept, len(found) - len(kept), len(read) - len(found))
 
 
 def row_reader(
     table: Table, data: DataArgs, encoder: Encoder
-) -> Callable[[Any], SupervisedExample]:
-    """How a row of this table becomes an example, by its columns.
+) -> Callable[[Any], SupervisedExample | None]:
+    """How a row of this table becomes an example, by its columns; None is a wrong solution.
 
     Raises:
         ValueError: the table has none of the columns this module reads.
@@ -75,8 +83,10 @@ def row_reader(
     if set(PAIR) <= set(table.columns):
         return lambda row: _read_pair(row, encoder)
     keys = table.keys or next((p for p in PROBLEM_PAIRS if set(p) <= set(table.columns)), None)
+    if keys is None and set(POLICY_ROW) <= set(table.columns):
+        return _policy_reader(encoder)
     if keys is None:
-        known = ", ".join(" + ".join(pair) for pair in (PAIR, *PROBLEM_PAIRS))
+        known = ", ".join(" + ".join(pair) for pair in (PAIR, *PROBLEM_PAIRS, POLICY_ROW))
         raise ValueError(
             f"{table.place} has the columns {', '.join(table.columns) or '(none)'}, and none of "
             f"{MESSAGES}, {known}; name yours with --input_key and --output_key"
@@ -100,3 +110,15 @@ def _masked(row: Any, encoder: Encoder, example: SupervisedExample, key: str) ->
         return example
     text = text_of(row, key)
     return within_spans(example, encoder.tokenizer, text, spans_of(row, text))
+
+
+def _policy_reader(encoder: Encoder) -> Callable[[Any], SupervisedExample | None]:
+    content, summary, label = POLICY_ROW
+
+    def read(row: Any) -> SupervisedExample | None:
+        is_right = cell_of(row, label)
+        if is_right not in (False, True):
+            raise RowFault(f"{label!r} is {is_right!r}, not true or false")
+        return encoder.problem(text_of(row, content), text_of(row, summary)) if is_right else None
+
+    return read

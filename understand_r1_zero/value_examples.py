@@ -13,6 +13,9 @@ carry their own line ends.
 **Step ends.** A solution is tokenised whole, as `encoding.py` tokenises a completion, so that its ids do not
 depend on where its steps are cut. A step ends in the last token that ends within it: a token that reaches
 over the cut has seen the next step, and belongs to that.
+
+Rows of Math-Shepherd's, ReST-MCTS*'s and OmegaPRM's data are read too (`value_formats.py`); a step that is not good
+has the target of a wrong one.
 """
 
 import math
@@ -28,6 +31,7 @@ from understand_r1_zero.sources import open_training
 from understand_r1_zero.table_rows import RowFault, cell_of, parse_rows, text_of
 from understand_r1_zero.tables import Table
 from understand_r1_zero.trained_spans import spans_of, within_spans
+from understand_r1_zero.value_formats import Reader, Value, published_reader
 
 PROMPT_KEYS = ("prompt", "query", "problem")
 
@@ -68,6 +72,8 @@ def load_value_examples(args: Args) -> list[ValueExample]:
     _, table = open_training(value.value_data, value.value_split, "--value_split")
     read = _row_reader(table, load_encoder(args), _bounds(args))
     rows = parse_rows(table, read)
+    if not any(rows):
+        raise ValueError(f"{table.place} has no step with a value")
     return [replace(each, group=group) for group, examples in enumerate(rows) for each in examples]
 
 
@@ -85,9 +91,12 @@ def _row_reader(
     for keys, read in ((("steps", "values"), _solution), (("pos", "neg"), _continuations)):
         if prompt_key and set(keys) <= set(table.columns):
             return lambda row, read=read: read(row, prompt_key, encoder, bounds)
+    if published := published_reader(table.columns):
+        return lambda row: _published(row, published, encoder, bounds)
     raise ValueError(
         f"{table.place} has the columns {', '.join(table.columns) or '(none)'}; needed are one of "
-        f"{', '.join(PROMPT_KEYS)}, and steps + values or pos + neg"
+        f"{', '.join(PROMPT_KEYS)}, and steps + values or pos + neg, or the columns of another format "
+        "that value_formats.py reads"
     )
 
 
@@ -116,9 +125,31 @@ def _continuations(
     prompt = text_of(row, prompt_key)
     return [
         _encode(prompt, prompt_key, [text], [target], encoder)
-        for key, target in (("pos", 1.0), ("neg", 0.0 if bounds[0] == 0 else -1.0))
+        for key, target in (("pos", 1.0), ("neg", _wrong(bounds)))
         for text in _texts(row, key)
     ]
+
+
+def _published(
+    row: Any, read: Reader, encoder: Encoder, bounds: tuple[float, float]
+) -> list[ValueExample]:
+    examples = []
+    for solution in read(row):
+        targets = [_published_target(value, bounds) for value in solution.values]
+        if all(target is None for target in targets):
+            raise RowFault("it has no value")
+        examples.append(_encode(solution.problem_text, "problem", solution.steps, targets, encoder))
+    return examples
+
+
+def _published_target(value: Value, bounds: tuple[float, float]) -> float | None:
+    if isinstance(value, bool):
+        return 1.0 if value else _wrong(bounds)
+    return None if value is None else _target(value, bounds)
+
+
+def _wrong(bounds: tuple[float, float]) -> float:
+    return 0.0 if bounds[0] == 0 else -1.0
 
 
 def _encode(

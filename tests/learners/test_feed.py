@@ -38,3 +38,12 @@ def test_other_examples_are_drawn_one_by_one():
     feed = source.next(0)
     assert sorted(int(e.prompt_token_ids[0]) for e in feed.examples) == [0, 1, 2, 3, 4]
     assert feed.metrics["misc/prompt_dataset_len"] == 5
+
+
+def test_what_was_left_out_is_told():
+    stored = Examples([text_of(0)], [], num_long=2, num_wrong=3)
+    assert list(stored.lines()) == [
+        "1 training examples",
+        "left out 2 examples that are too long",
+        "left out 3 wrong solutions",
+    ]

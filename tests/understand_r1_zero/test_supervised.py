@@ -109,3 +109,16 @@ def test_long_examples_are_left_out_and_counted(tmp_path):
     assert read.num_long == 1
     with pytest.raises(ValueError, match="--sft_max_length must be at least 3 tokens"):
         load(tmp_path / "a.jsonl", rows, sft_max_length=2)
+
+
+def test_wrong_policy_rows_are_left_out_and_counted(tmp_path):
+    row = {"content": "1+1", "summary": "so 2", "label": True, "real_answer": "2"}
+    rows = [row, row | {"summary": "so 3", "label": False}, row | {"label": 0}, row | {"label": 1}]
+    read = load(tmp_path / "a.jsonl", rows)
+    expected = [(render_qwen_math("1+1"), "so 2" + END)] * 2
+    assert [texts(each) for each in read.examples] == expected
+    assert read.num_wrong == 2
+    with pytest.raises(ValueError, match="row 1: 'label' is 'yes', not true or false"):
+        load(tmp_path / "a.jsonl", [row, row | {"label": "yes"}])
+    with pytest.raises(ValueError, match="the label of all 1 rows is false"):
+        load(tmp_path / "a.jsonl", rows[1:2])

@@ -9,6 +9,7 @@ from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.registry import FORMATS, RULES
 from understand_r1_zero.labels.sources import Kind
 from understand_r1_zero.search.codecs.registry import CODE_CODECS, load_codec
+from understand_r1_zero.stages import is_pending
 
 _AT_LEAST = {
     "label_right": 0,
@@ -17,7 +18,9 @@ _AT_LEAST = {
     "pair_top": 1,
     "pair_margin": 0,
     "pair_edits": 0,
-    "pairs_per_problem": 1,
+    "pairs_per_problem": 0,
+    "pair_wrong": 0,
+    "label_min_chars": 0,
 }
 _SELECTING = ("step_values", "solutions")
 _COMPARING = (*_SELECTING, "solution_pairs")
@@ -36,6 +39,9 @@ _READERS = {
     "pair_sets": ("step_pairs",),
     "pair_distances": ("solution_pairs",),
     "pairs_per_problem": ("solution_pairs",),
+    "pair_wrong": ("solution_pairs",),
+    "label_min_value": ("solutions",),
+    "label_min_chars": ("solutions",),
 }
 """Which rules read a flag."""
 _OF_TREES = ("step_pairs", "first_pit")
@@ -137,6 +143,8 @@ def _names(args: Args) -> Iterator[str]:
 
 def _files(args: Args) -> Iterator[str]:
     given, output = args.labelling.label_from, args.files.output
+    if is_pending(given) or is_pending(output):
+        return
     if not given or not Path(given).is_file():
         yield f"--label_from must be a file of trees or of responses that exists, got {given!r}"
     path = Path(output)

@@ -4,7 +4,14 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 from understand_r1_zero.args_rounds import LabelArgs
-from understand_r1_zero.labels import right_solutions, step_pairs, step_values
+from understand_r1_zero.labels import (
+    first_pit,
+    right_solutions,
+    solution_pairs,
+    step_pairs,
+    step_values,
+)
+from understand_r1_zero.labels.formats import math_shepherd, omega, rest
 from understand_r1_zero.labels.solutions import LeftOut
 from understand_r1_zero.labels.sources import ProblemGroup
 from understand_r1_zero.search.codecs.step import StepCodec
@@ -25,16 +32,6 @@ class Rule(Protocol):
         ...
 
 
-class UncountedRule(Protocol):
-    """A rule that does not say what it leaves out."""
-
-    def __call__(
-        self, groups: Iterable[ProblemGroup], args: LabelArgs, codec: StepCodec, /
-    ) -> Iterator[dict[str, Any]]:
-        """As `Rule`."""
-        ...
-
-
 class Format(Protocol):
     """Writes what a rule makes of the problems, a row a line, as some program reads it."""
 
@@ -49,11 +46,6 @@ class Format(Protocol):
     ) -> Iterator[dict[str, Any]]:
         """The rows of the file."""
         ...
-
-
-def uncounted(rule: UncountedRule) -> Rule:
-    """A rule of three arguments as one of four."""
-    return lambda groups, args, codec, left_out: rule(groups, args, codec)
 
 
 class Writer(Protocol):
@@ -75,10 +67,16 @@ RULES: dict[str, Rule] = {
     "step_values": step_values.rows,
     "step_pairs": step_pairs.rows,
     "solutions": right_solutions.rows,
+    "solution_pairs": solution_pairs.rows,
+    "first_pit": first_pit.rows,
 }
 """By `--label`."""
 
 FORMATS: dict[str, Format] = {
     "training": lambda rule, *given: rule(*given),
+    "rest_mcts": without_rule(rest.write_rows),
+    "math_shepherd": without_rule(math_shepherd.write_rows),
+    "omega": without_rule(omega.write_rows),
+    "omega_tree": without_rule(omega.write_rows),
 }
 """By `--label_format`."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from understand_r1_zero.args_rounds import LabelArgs
+from understand_r1_zero.labels.critic_filter import is_kept
 from understand_r1_zero.labels.rewritten import written
 from understand_r1_zero.labels.solutions import LeftOut, Solution, select, solutions_of
 from understand_r1_zero.labels.sources import ProblemGroup
@@ -25,8 +26,15 @@ def rows(
     """
     for group in groups:
         found, target = written(solutions_of(group, codec, left_out), args, codec, left_out)
-        for solution in select([each for each in found if each.is_right], args, left_out):
+        right = [each for each in found if each.is_right]
+        kept = [each for each in right if is_kept(each.text, _last_value(each), args)]
+        left_out["solutions that the critic doubts, or too short"] += len(right) - len(kept)
+        for solution in select(kept, args, left_out):
             yield _row(solution, target)
+
+
+def _last_value(solution: Solution) -> float | None:
+    return solution.way[-1].value if solution.way else None
 
 
 def _row(solution: Solution, codec: StepCodec) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def test_pairs_and_solutions_of_searched_trees_are_read_by_their_training(trees)
     assert {each.targets[0] for each in load_value_examples(replace(args, value=value))} == {0, 1}
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "first_pit"])
 def test_the_same_input_gives_the_same_bytes(trees, rule):
     def files():
         label(trees, rule, "--step_codec=xml")
