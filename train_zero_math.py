@@ -6,6 +6,7 @@ the bundled tiny model on sums, on the CPU. The loop in `train` is the whole alg
 
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -96,6 +97,7 @@ class Parts:
     schedule: Schedule
     source_at: Callable[[Position], Source]
     held_out: Sequence[Any]
+    should_stop: threading.Event
 
 
 def train(args: Args, run: RunDirectory) -> int:
@@ -150,7 +152,17 @@ def train(args: Args, run: RunDirectory) -> int:
             return Stored(stored.units, args.sampling.rollout_batch_size, args.run.seed, position)
 
         held_out = stored.held_out if stored else ()
-        parts = Parts(problems, fleet, learners, publisher, recorder, schedule, source_at, held_out)
+        parts = Parts(
+            problems,
+            fleet,
+            learners,
+            publisher,
+            recorder,
+            schedule,
+            source_at,
+            held_out,
+            should_stop,
+        )
         try:
             loop(args, run, parts, progress)
         except Interrupted:
@@ -173,6 +185,8 @@ def loop(args: Args, run: RunDirectory, parts: Parts, progress: Progress) -> Non
 
     recorder.console.begin()
     while progress.step < schedule.num_steps:
+        if parts.should_stop.is_set():
+            raise Interrupted
         with timer("collect"):
             feed = source.next(progress.version)
         with timer("update"):

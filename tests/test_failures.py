@@ -1,5 +1,6 @@
 """What a run does when something ends under it: real processes, really killed."""
 
+import json
 import os
 import signal
 
@@ -47,6 +48,22 @@ def test_a_run_outlives_the_death_of_each_of_its_processes_and_of_all_at_once(st
     assert [row["step"] for row in rows] == list(range(1, done + 5))
     assert all(row["actor/num_data"] == 16 * 4 for row in rows)
     assert max(row["train/logprob_gap_mean"] for row in rows) < 1e-4
+
+
+def test_a_run_that_learns_from_a_file_stops_at_ctrl_c_and_goes_on(start_run, tmp_path):
+    rows = [{"query": f"{i} + 1?", "response": str(i + 1)} for i in range(64)]
+    data = tmp_path / "sums.jsonl"
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    flags = ("--algo", "sft", "--sft_data", data, "--num_prompt_epoch", 1000)
+    run = start_run(*flags)
+    run.wait_for_step(2)
+    os.kill(run.process.pid, signal.SIGINT)
+    assert run.wait() == 130, run.text()
+    done = run.rows()[-1]["step"]
+    assert (run.path / "checkpoints" / f"step_{done}").is_dir()
+    run = start_run("--resume", run.path, "--max_steps", done + 2)
+    assert run.wait() == 0, run.text()
+    assert run.rows()[-1]["step"] == done + 2
 
 
 def test_a_model_that_cannot_be_read_is_one_clear_line(start_run, tmp_path):
