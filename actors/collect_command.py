@@ -34,6 +34,8 @@ from understand_r1_zero.templates import load_template
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group, Problem
 
+DRAWN_FROM = "the --prompt_data and --seed it was made from"
+
 
 @dataclass(frozen=True)
 class Work:
@@ -75,7 +77,9 @@ def _sample(args: Args) -> Work:
         unit="problems",
         requests=requests,
         identities=[problem.text for problem in problems],
-        lines=_lines("prompt", OUR_KEY, lambda record: record["prompt"], made),
+        lines=Lines(
+            "response to these problems", DRAWN_FROM, OUR_KEY, lambda record: record["prompt"], made
+        ),
         record_of=lambda group: responses_record(group, made),
         summary=lambda output: response_lines(read_records(output)),
     )
@@ -95,7 +99,13 @@ def _search(args: Args) -> Work:
             for place, problem in enumerate(problems)
         ],
         identities=[problem.text for problem in problems],
-        lines=_lines("tree", FACTS_KEY, question_of, made | {"method": args.search.method}),
+        lines=Lines(
+            "tree of these problems",
+            DRAWN_FROM,
+            FACTS_KEY,
+            question_of,
+            made | {"method": args.search.method},
+        ),
         record_of=lambda group: _tree_record(group, question_row(group.problem), made),
         summary=lambda output: summary_lines(read_trees(output)),
     )
@@ -118,7 +128,13 @@ def _explore(args: Args) -> Work:
             for place, each in enumerate(solutions)
         ],
         identities=[_identity(each.problem.text, text_of_steps(each)) for each in solutions],
-        lines=_lines("explored solution", FACTS_KEY, explored_identity, made),
+        lines=Lines(
+            "tree of these solutions",
+            "the --solutions it was made from",
+            FACTS_KEY,
+            explored_identity,
+            made,
+        ),
         record_of=lambda group: _tree_record(group, solutions[group.index].row, made),
         summary=lambda output: explored_lines(read_trees(output)),
     )
@@ -214,18 +230,6 @@ def _identity(question: str, text: str) -> str:
 
 def _tree_record(group: Group, row: Mapping[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
     return tree_record(group, row, {"problem": group.problem.id, **made})
-
-
-def _lines(
-    name: str,
-    facts_key: str,
-    identity: Callable[[Mapping[str, Any]], str],
-    made: Mapping[str, Any],
-) -> Lines:
-    of = "--solutions" if name == "explored solution" else "--prompt_data and --seed"
-    return Lines(
-        f"{name} of these problems", f"the {of} it was made from", facts_key, identity, made
-    )
 
 
 def _made(args: Args) -> dict[str, Any]:
