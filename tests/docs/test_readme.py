@@ -75,6 +75,7 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "runs" / "first" / "checkpoints" / "step_20").mkdir(parents=True)
     (tmp_path / "runs" / "first" / "config.toml").write_text(to_toml(parse([])))
     (tmp_path / "samples.jsonl").touch()
+    (tmp_path / "runs" / "responses.jsonl").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
