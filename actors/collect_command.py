@@ -21,6 +21,7 @@ from understand_r1_zero.prompt_order import PromptOrder
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.explore import FIRST_ERRORS, GivenSolution
 from understand_r1_zero.search.given_solutions import Given, read_given
+from understand_r1_zero.search.questions import question_row
 from understand_r1_zero.search.records import (
     FACTS_KEY,
     OUR_KEY,
@@ -203,12 +204,6 @@ def responses_record(group: Group, made: Mapping[str, Any]) -> dict[str, Any]:
         "answer": question_row(group.problem)["answer"],
         OUR_KEY: {**ours, **made},
     }
-
-
-def question_row(problem: Problem) -> dict[str, Any]:
-    """Question and answer of a problem, the answer as a list where there are several right ones."""
-    golds = problem.answers
-    return {"question": problem.text, "answer": golds[0] if len(golds) == 1 else list(golds)}
 
 
 def explored_identity(record: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from understand_r1_zero.data import parse_answers
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.explore import GivenSolution
-from understand_r1_zero.search.questions import own_cells
+from understand_r1_zero.search.questions import own_cells, question_row
 from understand_r1_zero.search.records import OUR_KEY
 from understand_r1_zero.table_rows import RowFault, parse_rows, require_cells, text_of
 from understand_r1_zero.tables import open_file
@@ -92,7 +92,7 @@ class _Reader:
         if len(truncated) != len(texts):
             raise RowFault(f"'truncated' has {len(truncated)} values for {len(texts)} responses")
         problem = self._problem(row, parse_answers(row["answer"]), ours.get("problem"))
-        cells = {"question": problem.text, "answer": row["answer"]}
+        cells = question_row(problem)
         for text, is_truncated in zip(texts, truncated, strict=True):
             if text.strip():
                 steps = tuple(self._codec.split(text))
@@ -105,9 +105,9 @@ class _Reader:
             answer = self._codec.split(chosen)[-1].answer
             golds = (answer,) if answer else self._golds_of(self._text(row))
         problem = self._problem(row, golds)
-        own = {"question": problem.text, "answer": list(golds)}
         steps = tuple(self._codec.split(rejected))
-        yield Given(problem, GivenSolution(steps), own | own_cells(row))
+        # The answer as it is graded, whatever form the row has it in.
+        yield Given(problem, GivenSolution(steps), own_cells(row) | question_row(problem))
 
     def _problem(self, row: Any, golds: tuple[str, ...], name: str | None = None) -> Problem:
         """Equal texts are one problem; `name` is what `collect` called it."""

@@ -54,6 +54,12 @@ def read_questions(source: str, evaluation: EvaluationArgs) -> list[Question]:
     return questions
 
 
+def question_row(problem: Problem) -> dict[str, Any]:
+    """Question and answer of a problem, the answer as a list where there are several right ones."""
+    golds = problem.answers
+    return {"question": problem.text, "answer": golds[0] if len(golds) == 1 else list(golds)}
+
+
 def own_cells(row: Any) -> dict[str, Any]:
     """What of a row its tree's record keeps: no other tree, and nothing that JSON cannot hold."""
     return {

@@ -6,7 +6,7 @@ import pytest
 
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.given_solutions import read_given
-from understand_r1_zero.templates import render_qwen_math
+from understand_r1_zero.templates import TEMPLATES, render_qwen_math
 
 RIGHT, WRONG = "1+2=3\n\\boxed{3}\n", "1+2=4\n\\boxed{4}\n"
 UNENDED = "1+2=3\nThree.\n"
@@ -17,8 +17,6 @@ def read(tmp_path):
     def read(*rows, golds_of=lambda text: (), most=0):
         path = tmp_path / "given.jsonl"
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        from understand_r1_zero.templates import TEMPLATES
-
         codec = load_codec("lines", TEMPLATES["qwen_math"])
         return read_given(path, codec, golds_of, most)
 
@@ -43,6 +41,7 @@ def test_responses_of_ours_are_taken_right_and_wrong(read):
 def test_foreign_responses_have_whole_solutions_as_answers(read):
     [given] = read({"prompt": "Q", "preds": [UNENDED], "answer": "So 1+2 is 3.\n#### 3"})
     assert given.problem.answers == ("3",) and given.problem.id == "given:0"
+    assert given.row == {"question": "Q", "answer": "3"}
     assert given.solution.answer is None and given.solution.num_open == 2
 
 
@@ -59,7 +58,7 @@ def test_the_rejected_response_of_a_pair_is_explored_and_its_cells_are_kept(read
     assert texts([given]) == [WRONG] and given.problem.answers == ("3",)
     assert given.row == {
         "question": "1 + 2 =",
-        "answer": ["3"],
+        "answer": "3",
         "prompt": "1 + 2 =",
         "chosen": RIGHT,
         "rejected": WRONG,
