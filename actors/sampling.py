@@ -17,6 +17,7 @@ from actors.samples import Sample
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args
 from understand_r1_zero.rewards import response_reward
+from understand_r1_zero.search.explore import GivenSolution
 from understand_r1_zero.templates import load_template
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group, Problem, Response, Sampling, Status, Verdict
@@ -88,6 +89,14 @@ class SamplingActor:
         assert self._search is not None, "--method names a search"
         with self._engine_or_end():
             return await self._search.searcher.search(index, problem, sampling)
+
+    async def explore(
+        self, index: int, problem: Problem, sampling: Sampling, given: GivenSolution
+    ) -> Group:
+        """Complete a given solution from its steps on; it is the group's one response."""
+        assert self._search is not None, "--method names a search"
+        with self._engine_or_end():
+            return await self._search.explorer.explore(index, problem, sampling, given)
 
     async def sample_batch(self, items: Sequence[tuple[int, Problem, Sampling]]) -> list[Group]:
         """Several groups whose requests enter the engine together, in order.

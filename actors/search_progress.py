@@ -1,4 +1,4 @@
-"""How far the command search is, in one line: questions, speed, cache, oracle."""
+"""How far a command is that asks actors, in one line: what is done, speed, cache, oracle."""
 
 import contextlib
 import sys
@@ -27,7 +27,8 @@ def speed_text(before: Statistics, now: Statistics, seconds: float) -> str:
         return (now.get(name, 0.0) - before.get(name, 0.0)) / seconds
 
     asked = rate("prompt_tokens")
-    parts = [f"{rate('nodes'):.0f} nodes/s", f"{rate('sampled_tokens'):,.0f} tokens/s"]
+    parts = [f"{rate('nodes'):.0f} nodes/s"] if "nodes" in now else []
+    parts.append(f"{rate('tokens') + rate('sampled_tokens'):,.0f} tokens/s")
     if asked:
         parts.append(f"cache {rate('cached_tokens') / asked:.0%}")
     if waiting := now.get("waiting_values"):
@@ -39,11 +40,12 @@ class SearchProgress:
     """A bar on a terminal, elsewhere a line now and then.
 
     Args:
-        total: questions.
+        total: questions, or what `unit` names.
         num_done: of them before this run.
+        unit: the word for many of them.
     """
 
-    def __init__(self, total: int, num_done: int) -> None:
+    def __init__(self, total: int, num_done: int, unit: str = "questions") -> None:
         self._is_terminal = sys.stdout.isatty()
         self._bar = tqdm(
             total=total,
@@ -52,10 +54,11 @@ class SearchProgress:
             disable=not self._is_terminal,
             dynamic_ncols=True,
             leave=False,
-            bar_format="{percentage:3.0f}% |{bar}| {n_fmt}/{total_fmt} questions, {elapsed} passed, "
+            bar_format=f"{{percentage:3.0f}}% |{{bar}}| {{n_fmt}}/{{total_fmt}} {unit}, {{elapsed}} passed, "
             "{remaining} left{postfix}",
         )
         self._total = total
+        self._unit = unit
         self._num_done = num_done
         self._statuses: Counter[Status] = Counter()
         self._stop = threading.Event()
@@ -70,9 +73,9 @@ class SearchProgress:
         self.note(f"warning: {' '.join(text.split())}")
 
     def finished(self, group: Group) -> None:
-        """A question has its tree."""
+        """A question has its tree, or what else was asked for."""
         self._num_done += 1
-        self._statuses[group.responses[0].verdict.status] += 1
+        self._statuses.update(response.verdict.status for response in group.responses)
         self._bar.update()
 
     @contextlib.contextmanager
@@ -104,7 +107,7 @@ class SearchProgress:
         if self._is_terminal:
             self._bar.set_postfix_str(share + speed)
         else:
-            self.note(f"{self._num_done}/{self._total} questions, {share}{speed}")
+            self.note(f"{self._num_done}/{self._total} {self._unit}, {share}{speed}")
 
 
 def _sum(futures: Sequence["Future[Statistics]"]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from actors.exploring import Explorer
 from actors.policy_steps import PolicySteps
 from actors.searching import Searcher
 from actors.start_engine import context_tokens
@@ -37,6 +38,7 @@ class RunningSearch:
     """Searches, and the engines and processes behind them."""
 
     searcher: Searcher
+    explorer: Explorer
     engine: "Engine"
     policy: PolicySteps
     valuer: Valuer
@@ -107,5 +109,6 @@ async def start_search(
             hands = Hands(engine, policy, writer, codec, answers, valuer, num_cores)
             oracle = await start_oracle(args, hands, stack)
         searcher = Searcher(policy, writer, settings, answers, valuer, oracle, warnings)
-        return RunningSearch(searcher, engine, policy, valuer, stack.pop_all())
+        explorer = Explorer(writer, answers, args.valuing, warnings)
+        return RunningSearch(searcher, explorer, engine, policy, valuer, stack.pop_all())
     raise AssertionError("unreachable")

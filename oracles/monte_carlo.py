@@ -6,12 +6,18 @@ the question is settled. The seed of a round depends on the step and the round a
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from oracles.outcome import final_verdict, verdict_value
 from understand_r1_zero.search.step import Step
-from understand_r1_zero.search.step_oracle import PROBABILITY, Complete, Grade, StepScores
+from understand_r1_zero.search.step_oracle import (
+    PROBABILITY,
+    Complete,
+    Completion,
+    Draws,
+    Grade,
+    StepScores,
+)
 from understand_r1_zero.search.step_sampler import node_seed
 from understand_r1_zero.search.step_values import (
     first_error_binary,
@@ -56,18 +62,6 @@ def never_settled(num_right: int, num_drawn: int, num_completions: int) -> bool:
     return False
 
 
-@dataclass(frozen=True, slots=True)
-class Draws:
-    """Whether each completion of a partial solution is right, and the tokens that were sampled.
-
-    `unknown` is a verdict that no gold answer can be read; nothing is known then.
-    """
-
-    is_right: tuple[bool, ...]
-    num_tokens: int
-    unknown: Verdict | None = None
-
-
 class Completions:
     """Draws completions of partial solutions and has them graded.
 
@@ -100,6 +94,7 @@ class Completions:
     ) -> Draws:
         """Round after round until it is settled, all are drawn, or the gold answer proves unreadable."""
         is_right: list[bool] = []
+        completions: list[Completion | None] = []
         num_tokens = num_rounds = 0
         while (left := self._num_completions - len(is_right)) > 0:
             count = left if is_settled is never_settled else min(self._round_completions, left)
@@ -118,9 +113,10 @@ class Completions:
             is_right += [v is not None and v.status is Status.CORRECT for v in found]
             # Where the context is full none comes: asking again would never end.
             is_right += [False] * (count - len(drawn))
+            completions += [*drawn, *[None] * (count - len(drawn))]
             if is_settled(sum(is_right), len(is_right), self._num_completions):
                 break
-        return Draws(tuple(is_right), num_tokens)
+        return Draws(tuple(is_right), num_tokens, completions=tuple(completions))
 
 
 class MonteCarloOracle:

@@ -90,7 +90,7 @@ def test_a_search_goes_on_where_its_file_was_cut_and_its_trees_are_looked_at_aga
     )
 
     status, said = search(*flags, "--output", trees, "--method", "sbs", name="other")
-    assert status == 1 and "line 1 was searched by mcts, and not by sbs" in said
+    assert status == 1 and "line 1 was made with method mcts, and not sbs" in said
     status, said = search("--from", trees, name="offline")
     assert status == 0 and "best by q_value" in said and "weighted by min of values" in said
     status, said = search("--view", trees, "--index", "3", name="view")

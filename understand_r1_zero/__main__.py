@@ -8,6 +8,7 @@ PROGRAM = "python -m understand_r1_zero"
 USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
 
   evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
+  collect    Sample, search or explore (--collect) training problems into --output, for labels.
   search     Search --qaf with --method into trees; --from, --view and --plot take trees that are there.
   label      Make labels of --label_from, trees or responses, by the rule --label, into --output.
   grade      Grade anyone's completions: grade FILE --answer_key answer --response_key responses
@@ -19,6 +20,7 @@ def main(argv: Sequence[str]) -> int:
     """Run one command; returns the exit status."""
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "evaluate": _evaluate,
+        "collect": _collect,
         "search": _search,
         "label": _label,
         "grade": _grade,
@@ -36,6 +38,17 @@ def _evaluate(argv: Sequence[str]) -> int:
     from understand_r1_zero import cli
 
     return evaluate_offline(cli.parse(argv, program=f"{PROGRAM} evaluate"))
+
+
+def _collect(argv: Sequence[str]) -> int:
+    from actors.collect_command import collect
+    from understand_r1_zero import cli
+    from understand_r1_zero.args import Args
+    from understand_r1_zero.args_search import SearchArgs
+    from understand_r1_zero.validate_collect import settle_collect
+
+    base = Args(search=SearchArgs(method="mcts"))
+    return collect(cli.parse(argv, base, f"{PROGRAM} collect", settle_collect))
 
 
 def _search(argv: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ only the default model is the repository's own, wherever the program runs.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -52,15 +52,25 @@ _REPOSITORY = Path(__file__).resolve().parent.parent
 _SEEDS = 2**31
 
 
-def parse(argv: Sequence[str], base: Args | None = None, program: str = PROGRAM) -> Args:
+def parse(
+    argv: Sequence[str],
+    base: Args | None = None,
+    program: str = PROGRAM,
+    settle: Callable[[Args], Args] = lambda args: args,
+) -> Args:
     """Resolve a command line (without the program's name) into checked flags; `base` has the defaults.
+
+    `settle` is what a command makes of its flags before they are checked; a ValueError of its is a refusal.
 
     The seed is drawn if asked for, `run.save_path` is the run directory, `run.resume` the checkpoint
     directory to continue from or empty. A refusal is printed to stderr, one line a reason, and raises
     SystemExit(2); `--help` prints and raises SystemExit(0).
     """
     with refusals(program):
-        return _resolve(argv, base or Args(), program)
+        args = settle(_resolve(argv, base or Args(), program))
+        if not args.run.rounds:  # of whose stages each is checked
+            validate(args)
+        return args
 
 
 def parse_training(argv: Sequence[str]) -> Args:
@@ -144,8 +154,6 @@ def _resolve(argv: Sequence[str], base: Args, program: str) -> Args:
     args = _with_bundled_model(replace(args, run=run))
     if found:
         refuse_changes(read_recipe(found.run_directory / "config.toml", Args()), args)
-    if not args.run.rounds:
-        validate(args)
     return args
 
 

@@ -23,6 +23,19 @@ class Position:
     asked: list[int] = field(default_factory=list)
 
 
+def training_sampling(args: Args) -> Sampling:
+    """How training samples a group, without a seed."""
+    sampling = args.sampling
+    return Sampling(
+        num_samples=sampling.num_samples,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        max_tokens=sampling.generate_max_length,
+        has_greedy=args.algorithm.critic_type == "remax",
+    )
+
+
 class Collector:
     """Keeps `(1 + max_staleness)` batches in flight and returns them one batch at a time.
 
@@ -49,14 +62,7 @@ class Collector:
         self, args: Args, groups: GroupStream, problems: Sequence[Problem], position: Position
     ) -> None:
         sampling = args.sampling
-        self.sampling = Sampling(
-            num_samples=sampling.num_samples,
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            top_k=sampling.top_k,
-            max_tokens=sampling.generate_max_length,
-            has_greedy=args.algorithm.critic_type == "remax",
-        )
+        self.sampling = training_sampling(args)
         self._groups = groups
         self._problems = problems
         self._order = PromptOrder(len(problems), args.run.seed)

@@ -41,6 +41,7 @@ from understand_r1_zero.stages import (
     read_stages,
 )
 from understand_r1_zero.validate import validate
+from understand_r1_zero.validate_collect import settle_collect
 from understand_r1_zero.validate_search import check_training
 
 RECIPE, LEDGER = "rounds.toml", "rounds.jsonl"
@@ -73,7 +74,6 @@ def check_rounds(args: Args) -> None:
         try:
             flags = stage_args(stage, args, made, number)
             output = f"{{{stage.name}}}"
-            validate(flags)
             _check_part(stage.run, flags, output)
         except ValueError as error:
             errors += [f"stage {stage.name} of round {number}: {e}" for e in str(error).split("\n")]
@@ -85,13 +85,17 @@ def check_rounds(args: Args) -> None:
 
 
 def _check_part(part: str, flags: Args, output: str) -> None:
-    """What a part's command refuses beyond what all do."""
+    """All that a part's command refuses."""
+    flags = replace(flags, files=replace(flags.files, output=output if part != "train" else ""))
+    if part == "collect":
+        flags = settle_collect(flags)
+    validate(flags)
     if part == "train":
         check_training(flags)
     elif part == "label":
         from understand_r1_zero.labels.checks import check_labels
 
-        check_labels(replace(flags, files=replace(flags.files, output=output)))
+        check_labels(flags)
 
 
 def stage_args(stage: Stage, base: Args, made: Made, number: int) -> Args:

@@ -208,7 +208,7 @@ def inherited(base: Args, stage: Stage, number: int) -> Args:
 
 def base_of(part: str) -> Args:
     """The defaults of a part's command."""
-    return Args(search=SearchArgs(method="mcts")) if part == "search" else Args()
+    return Args(search=SearchArgs(method="mcts")) if part in ("collect", "search") else Args()
 
 
 def reads_steps(base: Args, stage: Stage) -> bool:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from understand_r1_zero.protocols import Process
+from understand_r1_zero.search.explore import GivenSolution
 from understand_r1_zero.types import Group, Problem, Sampling
 
 RUNNING_RESPONSES = 1024
@@ -27,12 +28,23 @@ class Interrupted(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One group to sample, or to search; `index` is its place in the order of its channel."""
+    """One group to sample, or to search, or a solution to explore; `index` is its place in its channel's order.
+
+    An actor's load counts `sampling.num_samples`, whatever it is asked for.
+    """
 
     index: int
     problem: Problem
     sampling: Sampling
     is_search: bool = False
+    given: GivenSolution | None = None
+
+    @property
+    def method(self) -> str:
+        """Of the actor."""
+        if self.given is not None:
+            return "explore"
+        return "search" if self.is_search else "sample"
 
 
 @dataclass(eq=False)
@@ -180,8 +192,9 @@ class GroupStream:
         if call.is_batch:
             future = process.submit("sample_batch", items)
         else:
-            method = "search" if call.requests[0].is_search else "sample"
-            future = process.submit(method, *items[0])
+            [request] = call.requests
+            given = () if request.given is None else (request.given,)
+            future = process.submit(request.method, *items[0], *given)
         future.add_done_callback(lambda done: self._finished.put((slot, process, call, done)))
 
     def _absorb(self) -> None:

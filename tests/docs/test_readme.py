@@ -16,6 +16,7 @@ from understand_r1_zero.grade import parse as parse_grade
 from understand_r1_zero.recipes import to_toml
 from understand_r1_zero.templates import Template, load_template
 from understand_r1_zero.types import Status
+from understand_r1_zero.validate_collect import settle_collect
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -75,6 +76,7 @@ def workplace(tmp_path, monkeypatch):
     (tmp_path / "runs" / "first" / "checkpoints" / "step_20").mkdir(parents=True)
     (tmp_path / "runs" / "first" / "config.toml").write_text(to_toml(parse([])))
     (tmp_path / "samples.jsonl").touch()
+    (tmp_path / "runs" / "responses.jsonl").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -98,6 +100,8 @@ def test_other_commands_parse(workplace, argv):
         parse_grade(rest)
     elif command == "search":
         assert parse(rest, Args(search=SearchArgs(method="mcts"))).is_searched
+    elif command == "collect":
+        parse(rest, Args(search=SearchArgs(method="mcts")), settle=settle_collect)
     else:
         assert command == "plots"
         assert [Path(path).is_dir() for path in rest] == [True]

@@ -10,10 +10,13 @@ import pytest
 from understand_r1_zero.args import Args, RunArgs, SamplingArgs
 from understand_r1_zero.args_policy import PolicyArgs
 from understand_r1_zero.collect import Collector, Position, has_equal_rewards, request_seed
+from understand_r1_zero.search.explore import GivenSolution
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.streaming import GroupStream, Interrupted, Request
 from understand_r1_zero.types import Problem, Sampling, Status, Verdict
 
 SAMPLING = Sampling(num_samples=2, temperature=1.0, top_p=1.0, top_k=-1, max_tokens=8)
+GIVEN = GivenSolution((Step("1\n"),))
 PROBLEMS = [Problem("test", row, f"{row} + 0", (str(row),)) for row in range(10)]
 
 
@@ -92,6 +95,25 @@ def test_every_request_comes_back_once_and_a_straggler_blocks_nobody(monkeypatch
     indices = [group.index for group in stream([slow, fast]).stream(requests(40))]
     assert sorted(indices) == list(range(40))
     assert len(fast.served) > 3 * len(slow.served)
+
+
+@pytest.mark.parametrize(
+    ("asks", "method"),
+    [({}, "sample"), ({"is_search": True}, "search"), ({"given": GIVEN}, "explore")],
+)
+def test_an_actor_is_asked_for_what_the_request_is(asks, method):
+    asked = []
+
+    class Process:
+        def submit(self, *call):
+            asked.append(call)
+            future = Future()
+            future.set_result(group(0, PROBLEMS[0], 0, (1.0,)))
+            return future
+
+    [_] = stream([Process()]).stream([Request(0, PROBLEMS[0], SAMPLING, **asks)])
+    given = (GIVEN,) if "given" in asks else ()
+    assert asked == [(method, 0, PROBLEMS[0], SAMPLING, *given)]
 
 
 def test_groups_go_to_the_least_loaded_actor(monkeypatch):

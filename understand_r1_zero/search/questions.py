@@ -1,18 +1,15 @@
 """Questions to search, from files of every format, each with the row it came from."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from understand_r1_zero.args import EvaluationArgs
+from understand_r1_zero.continuing import Lines
 from understand_r1_zero.data import problems_of
 from understand_r1_zero.search.records import (
     FACTS_KEY,
     MARIO_KEYS,
-    cut_to_whole_lines,
     question_of,
-    read_records,
 )
 from understand_r1_zero.sources import open_benchmarks
 from understand_r1_zero.table_rows import require_column
@@ -57,6 +54,12 @@ def read_questions(source: str, evaluation: EvaluationArgs) -> list[Question]:
     return questions
 
 
+def question_row(problem: Problem) -> dict[str, Any]:
+    """Question and answer of a problem, the answer as a list where there are several right ones."""
+    golds = problem.answers
+    return {"question": problem.text, "answer": golds[0] if len(golds) == 1 else list(golds)}
+
+
 def own_cells(row: Any) -> dict[str, Any]:
     """What of a row its tree's record keeps: no other tree, and nothing that JSON cannot hold."""
     return {
@@ -66,27 +69,12 @@ def own_cells(row: Any) -> dict[str, Any]:
     }
 
 
-def places_done(output: Path, questions: Sequence[Question], method: str) -> set[int]:
-    """The places of the questions whose trees are in the file; its last line, if it was cut, is dropped.
-
-    Raises:
-        ValueError: the file is of other questions, or of another method.
-    """
-    cut_to_whole_lines(output)
-    done = set()
-    for number, record in enumerate(read_records(output), start=1):
-        facts = record.get(FACTS_KEY, {})
-        place = facts.get("place", -1)
-        is_known = 0 <= place < len(questions)
-        if not is_known or question_of(record) != question_of(questions[place].row):
-            raise ValueError(
-                f"--output {output}, line {number} is no tree of these questions; give another "
-                "--output, or the --qaf it was made from"
-            )
-        if facts.get("method") != method:
-            raise ValueError(
-                f"--output {output}, line {number} was searched by {facts.get('method')}, and not by "
-                f"{method}; give another --output"
-            )
-        done.add(place)
-    return done
+def tree_lines(method: str) -> Lines:
+    """The lines of a file of searched questions."""
+    return Lines(
+        "tree of these questions",
+        "the --qaf it was made from",
+        FACTS_KEY,
+        question_of,
+        {"method": method},
+    )

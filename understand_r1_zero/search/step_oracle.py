@@ -80,6 +80,20 @@ class Completion:
         return self.steps[-1].answer if self.steps else None
 
 
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """Completions of a partial solution, whether each is right, and the tokens that were sampled.
+
+    `completions` and `is_right` are parallel: one that never came, as the context was full, is None and not
+    right. `unknown` is a verdict that no gold answer can be read; nothing is known then.
+    """
+
+    is_right: tuple[bool, ...]
+    num_tokens: int
+    unknown: Verdict | None = None
+    completions: tuple[Completion | None, ...] = ()
+
+
 Complete = Callable[[Problem, Sequence[Step], int, int], Awaitable[Sequence[Completion]]]
 """So many completions of a partial solution, drawn by a seed."""
 Grade = Callable[[Problem, str], Awaitable[Verdict]]
