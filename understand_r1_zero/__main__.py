@@ -9,6 +9,7 @@ USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
 
   evaluate   Score --pretrain on --eval_data; flags as of train_zero_math.py (--help lists them).
   search     Search --qaf with --method into trees; --from, --view and --plot take trees that are there.
+  verify     Compare --verifiers with majority votes on the sampled solutions of --verify.
   grade      Grade anyone's completions: grade FILE --answer_key answer --response_key responses
   plots      Draw a run's plots again: plots RUN_DIRECTORY
 """
@@ -19,6 +20,7 @@ def main(argv: Sequence[str]) -> int:
     commands: dict[str, Callable[[Sequence[str]], int]] = {
         "evaluate": _evaluate,
         "search": _search,
+        "verify": _verify,
         "grade": _grade,
         "plots": _plots,
     }
@@ -44,6 +46,17 @@ def _search(argv: Sequence[str]) -> int:
 
     base = Args(search=SearchArgs(method="mcts"))
     return search(cli.parse(argv, base, f"{PROGRAM} search"))
+
+
+def _verify(argv: Sequence[str]) -> int:
+    from actors.verify_command import verify
+    from understand_r1_zero import cli
+    from understand_r1_zero.args import Args
+    from understand_r1_zero.args_search import SearchArgs
+
+    # What sampled the solutions: flags of steps are then read.
+    base = Args(search=SearchArgs(method="maj"))
+    return verify(cli.parse(argv, base, f"{PROGRAM} verify"))
 
 
 def _grade(argv: Sequence[str]) -> int:

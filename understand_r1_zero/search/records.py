@@ -50,7 +50,7 @@ class SearchFacts(TypedDict, total=False):
 
     `place` is the question's in its file, `reason` why the search ended, `tokens` how many it sampled for
     steps, without what oracles and reflections sample, `chosen` the tag of the node whose answer it gave,
-    `status` the verdict on that answer (a `Status`).
+    `status` the verdict on that answer (a `Status`), `samples` the whole solutions that were asked for.
     """
 
     place: int
@@ -62,6 +62,7 @@ class SearchFacts(TypedDict, total=False):
     seconds: float
     chosen: str
     status: str
+    samples: int
 
 
 def to_record(tree: SearchTree, key: str = "react") -> dict[str, Any]:
