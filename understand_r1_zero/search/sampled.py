@@ -109,6 +109,7 @@ def of_tree(tree: SearchTree, place: int, grader: Grader, seed: int = 0) -> Samp
         else:
             values = tuple(node.value for node in tree.way(number))
             solutions += [Solution(tuple(tree.steps(number)), answer, status, values)] * count
+    place = facts.get("place", place)
     random.Random(node_seed(seed, f"solutions {place}")).shuffle(solutions)
     if facts.get("status") == Status.UNKNOWN:
         solutions = [Solution((), None, Status.UNKNOWN)] * len(solutions)
@@ -159,7 +160,7 @@ def of_responses(
         raise ValueError(
             f"it has {len(texts)} responses, {len(answers)} answers and {len(statuses)} verdicts"
         )
-    problem = Problem("verify", place, str(record["prompt"]), golds)
+    problem = Problem("verify", own.get("place", place), str(record["prompt"]), golds)
     solutions = (
         Solution(() if answer is None else each, answer, status)
         for each, answer, status in zip(steps, answers, statuses, strict=True)
@@ -170,10 +171,12 @@ def of_responses(
 def with_equal_counts(questions: list[SampledQuestion]) -> list[SampledQuestion]:
     """The first N solutions of each question whose gold answer is known, N being the least number.
 
+    They come in the order of their places: lines lie in that in which searches ended, and intervals depend on it.
+
     Raises:
         ValueError: no question is known, or one has no solution.
     """
-    known = [question for question in questions if question.is_known]
+    known = sorted((each for each in questions if each.is_known), key=lambda q: q.problem.row)
     if not known:
         raise ValueError("no question has a gold answer that can be read")
     num_samples = min(len(question.solutions) for question in known)

@@ -17,6 +17,8 @@ _PANELS = {
     "best": ("Best of n", "the solution of the highest value"),
     "weighted": ("Weighted votes", "the answer with the highest sum of values"),
 }
+_LETTER = 0.011
+"""Width of a label's letter, as a share of the figure's."""
 _MAX_LINES = 14
 """Of a panel: its labels have no more room."""
 
@@ -68,6 +70,8 @@ def draw(rows: Sequence[Row]) -> "Figure":
     kinds = [kind for kind in _PANELS if any(row.vote == kind for row in rows)] or [""]
     figure, panels = new_figure(len(kinds))
     sizes = list(rows[0].accuracy)
+    longest = max(len(row.name) for row in rows) + len(" 0.000")
+    figure.subplots_adjust(right=max(min(0.74, 0.98 - _LETTER * longest), 0.4))
     for axes, kind in zip(panels, kinds, strict=True):
         chosen = [row for row in rows if row.vote in ("pass", "maj", kind)][:_MAX_LINES]
         scored = sum(row.score is not None for row in chosen)
