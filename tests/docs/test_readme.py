@@ -97,6 +97,8 @@ def test_other_commands_parse(workplace, argv):
         parse_grade(rest)
     elif command == "search":
         assert parse(rest, Args(search=SearchArgs(method="mcts"))).is_searched
+    elif command == "verify":
+        assert parse(rest, Args(search=SearchArgs(method="maj"))).verifying.verify
     else:
         assert command == "plots"
         assert [Path(path).is_dir() for path in rest] == [True]
