@@ -70,7 +70,7 @@ def _verify(args: Args) -> None:
     if not output.parent.is_dir():
         raise ValueError(f"--output must lie in a directory that is there, got {output}")
     with closing(Console(0)) as console:
-        questions, labels, num_unknown = _read(args, source)
+        questions, labels, num_unknown = _read(args, source, console)
         scores = scores_in_file(questions)
         if verifiers:
             scores = _scores(args, verifiers, questions, console)
@@ -89,7 +89,9 @@ def _verify(args: Args) -> None:
             console.note(str(file))
 
 
-def _read(args: Args, source: Path) -> tuple[list[SampledQuestion], Sequence[Labels], int]:
+def _read(
+    args: Args, source: Path, console: Console
+) -> tuple[list[SampledQuestion], Sequence[Labels], int]:
     """The questions whose gold answer is known, the classes of their answers, and how many are not known."""
     grading = args.grading
     codec = load_codec(args.steps.step_codec, load_template(args.data.prompt_template))
@@ -101,7 +103,14 @@ def _read(args: Args, source: Path) -> tuple[list[SampledQuestion], Sequence[Lab
             grader.label([s.answer for s in q.solutions], [s.status for s in q.solutions])
             for q in questions
         ]
-    return questions, labels, len(read) - len(questions)
+    num_samples, num_unknown = len(questions[0].solutions), len(read) - len(questions)
+    if num_more := sum(q.is_known and len(q.solutions) > num_samples for q in read):
+        console.warn(
+            f"{num_more} questions have more than {num_samples} solutions, as many as all have: the first count"
+        )
+    if num_unknown:
+        console.warn(f"{num_unknown} questions have gold answers that cannot be read: left out")
+    return questions, labels, num_unknown
 
 
 def _scores(

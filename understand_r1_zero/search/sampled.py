@@ -178,10 +178,10 @@ def with_equal_counts(questions: list[SampledQuestion]) -> list[SampledQuestion]
     """
     known = sorted((each for each in questions if each.is_known), key=lambda q: q.problem.row)
     if not known:
-        raise ValueError("no question has a gold answer that can be read")
+        raise ValueError("--verify has no question whose gold answer can be read")
     num_samples = min(len(question.solutions) for question in known)
     if not num_samples:
-        raise ValueError("a question has no solutions")
+        raise ValueError("--verify has a question without solutions; leave it out")
     return [
         SampledQuestion(each.problem, tuple(islice(each.solutions, num_samples))) for each in known
     ]

@@ -65,7 +65,7 @@ def to_json(rows: Sequence[Row], facts: Mapping[str, Any]) -> dict[str, Any]:
 def draw(rows: Sequence[Row]) -> "Figure":
     """Accuracy over n: a panel for the best of n and one for weighted votes, with SC and pass@n in both.
 
-    With one solution, or without values, there is the panel of SC and pass@n alone. A panel shows at most 14 lines.
+    Without verifiers there is one panel of SC and pass@n. A panel shows at most 14 lines.
     """
     kinds = [kind for kind in _PANELS if any(row.vote == kind for row in rows)] or [""]
     figure, panels = new_figure(len(kinds))

@@ -94,11 +94,10 @@ def scores_of(
     Raises:
         ValueError: a value is outside the scale.
     """
-    lowest = min((v for own in values for each in own if each for v in each), default=scale.low)
-    highest = max((v for own in values for each in own if each for v in each), default=scale.high)
-    if not scale.low <= lowest <= highest <= scale.high:
+    flat = [value for own in values for each in own if each for value in each]
+    if any(not scale.low <= value <= scale.high for value in flat):
         raise ValueError(
-            f"{verifier} has values from {lowest:g} to {highest:g}, outside its scale "
+            f"{verifier} has values from {min(flat):g} to {max(flat):g}, outside its scale "
             f"{scale.low:g} to {scale.high:g}"
         )
     scaled = [

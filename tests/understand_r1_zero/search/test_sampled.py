@@ -150,5 +150,5 @@ def test_questions_whose_gold_answer_is_unknown_are_left_out(grader):
     unknown, known = of_tree(tree, 0, grader), of_tree(sampled_tree(samples=6), 0, grader)
     assert not unknown.is_known
     assert with_equal_counts([unknown, known]) == [known]
-    with pytest.raises(ValueError, match="no question has a gold answer"):
+    with pytest.raises(ValueError, match="no question whose gold answer"):
         with_equal_counts([unknown])
