@@ -12,7 +12,7 @@ from oracles.outcome import verdict_value
 from understand_r1_zero.search.methods import Solved, solve
 from understand_r1_zero.search.records import FACTS_KEY, SearchFacts, to_record
 from understand_r1_zero.search.reflection import REFLECTIONS, Reflect
-from understand_r1_zero.search.settings import SearchSettings
+from understand_r1_zero.search.settings import WHOLE_SOLUTIONS, SearchSettings
 from understand_r1_zero.search.step_oracle import SIGNED, StepOracle
 from understand_r1_zero.search.step_sampler import node_seed
 from understand_r1_zero.search.tree import ROOT, SearchTree
@@ -119,6 +119,8 @@ class Searcher:
             seconds=spent.seconds,
             status=str(verdict.status),
         )
+        if self._settings.method in WHOLE_SOLUTIONS:
+            facts["samples"] = self._settings.num_samples
         if solved.chosen is not None:
             facts["chosen"] = tree.tag(solved.chosen)
         return facts

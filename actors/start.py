@@ -28,7 +28,7 @@ def start_actors(
     `warn` is told of each death, and `should_stop` ends any wait for groups.
     """
 
-    environments = [_environment(cluster, process) for process in plan.actors]
+    environments = [environment(cluster, process) for process in plan.actors]
 
     def spawn(index: int) -> RemoteProcess:
         process = plan.actors[index]
@@ -51,7 +51,7 @@ def start_actors(
     )
 
 
-def _environment(cluster: Cluster, process: ProcessPlan) -> dict[str, str]:
+def environment(cluster: Cluster, process: ProcessPlan) -> dict[str, str]:
     """What Ray tells a process of its GPUs, for one whose GPUs its bundle's learners reserve.
 
     Which ones they are Ray alone knows: the plan counts the run's GPUs, not those of a node.

@@ -76,8 +76,10 @@ def engine_threads(model: str, num_cores: int) -> int:
     return min(1, num_cores) if size and size.parameters < SMALL_MODEL else num_cores
 
 
-def context_tokens(args: Args, model: str) -> int:
+def context_tokens(args: Args, model: str, num_needed: int = 0) -> int:
     """The longest prompt and response together, or as much of it as the model takes.
+
+    Where the texts are there already, `num_needed` of them takes its place, unless `--max_model_len` is given.
 
     Raises:
         ValueError: `--max_model_len` is more than the model takes.
@@ -85,10 +87,11 @@ def context_tokens(args: Args, model: str) -> int:
     config = AutoConfig.from_pretrained(
         model, trust_remote_code=args.model.trust_remote_code
     ).get_text_config()
-    limit = getattr(config, "max_position_embeddings", None) or longest_sequence(args)
+    longest = (not args.model.max_model_len and num_needed) or longest_sequence(args)
+    limit = getattr(config, "max_position_embeddings", None) or longest
     if args.model.max_model_len > limit:
         raise ValueError(
             f"--max_model_len must be at most {limit}, which {model} takes, got "
             f"{args.model.max_model_len}"
         )
-    return min(longest_sequence(args), limit)
+    return min(longest, limit)

@@ -51,7 +51,7 @@ async def start_oracle(args: Args, hands: Hands, stack: AsyncExitStack) -> StepO
     tokenizer: Any = None
     is_classified = "prm" in names and flags.prm_kind == "classifier"
     if is_classified or "value" in names or ("tree" in names and model):
-        read_outputs = _start_reader(args, hands.num_cores, stack)
+        read_outputs = start_reader(args, hands.num_cores, stack)
         tokenizer = tokenizer_at(model)
     elif "prm" in names:
         tokenizer = tokenizer_at(model or args.model.pretrain)
@@ -89,10 +89,16 @@ def _with_search(parts: Parts, hands: Hands, depth: int) -> Parts:
     )
 
 
-def _start_reader(args: Args, num_cores: int, stack: AsyncExitStack) -> ReadOutputs:
+def start_reader(
+    args: Args, num_cores: int, stack: AsyncExitStack, max_model_len: int = 0
+) -> ReadOutputs:
+    """Start the engine of `--value_model`; `max_model_len` is its context, 0: as long as the policy's."""
     from actors.reader import Reader
 
-    reader = Reader(_settings(args, num_cores, "pooling"))
+    settings = _settings(args, num_cores, "pooling")
+    if max_model_len:
+        settings = replace(settings, max_model_len=max_model_len)
+    reader = Reader(settings)
     stack.push_async_callback(reader.close)
     return reader.read
 

@@ -11,6 +11,7 @@ USAGE = """usage: python -m understand_r1_zero COMMAND [flags]
   collect    Sample, search or explore (--collect) training problems into --output, for labels.
   search     Search --qaf with --method into trees; --from, --view and --plot take trees that are there.
   label      Make labels of --label_from, trees or responses, by the rule --label, into --output.
+  verify     Compare --verifiers with majority votes on the sampled solutions of --verify.
   grade      Grade anyone's completions: grade FILE --answer_key answer --response_key responses
   plots      Draw a run's plots again: plots RUN_DIRECTORY
 """
@@ -23,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
         "collect": _collect,
         "search": _search,
         "label": _label,
+        "verify": _verify,
         "grade": _grade,
         "plots": _plots,
     }
@@ -66,6 +68,17 @@ def _label(argv: Sequence[str]) -> int:
     from understand_r1_zero.labels.command import label
 
     return label(cli.parse_labels(argv, f"{PROGRAM} label"))
+
+
+def _verify(argv: Sequence[str]) -> int:
+    from actors.verify_command import verify
+    from understand_r1_zero import cli
+    from understand_r1_zero.args import Args
+    from understand_r1_zero.args_search import SearchArgs
+
+    # What sampled the solutions: flags of steps are then read.
+    base = Args(search=SearchArgs(method="maj"))
+    return verify(cli.parse(argv, base, f"{PROGRAM} verify"))
 
 
 def _grade(argv: Sequence[str]) -> int:

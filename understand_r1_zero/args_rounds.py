@@ -75,6 +75,6 @@ class VerifyArgs:
     """What the command verify compares (actors/verify_command.py)."""
 
     verify: str = ""
-    """File of trees whose solutions are verified, as search --method maj writes them."""
+    """File of trees whose solutions are verified, as search --method maj writes them, or of responses; the comparison goes to --output, by default beside it."""
     verifiers: str = ""
-    """Value models and process reward models, as NAME=DIR,NAME=DIR."""
+    """Value models and process reward models, as NAME=DIR,NAME=DIR, which read --step_codec by --prompt_template; empty: the values that the trees have."""

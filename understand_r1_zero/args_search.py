@@ -139,12 +139,12 @@ class SearchArgs:
 
 @dataclass(frozen=True)
 class SearchFileArgs:
-    """Files of the command search (actors/search_command.py); label and collect write --output too."""
+    """Files of the commands search, collect, label and verify (actors/search_command.py, ...)."""
 
     qaf: str = ""
     """Questions to search: a file as --eval_data takes, with question and answer, content and answer (ReST-MCTS*), or --eval_input_key and --eval_output_key."""
     output: str = ""
-    """Trees, a JSON line each (Super_MARIO's format); a file that is there is continued. label: where labels go, anew."""
+    """Trees, a JSON line each (Super_MARIO's format); a file that is there is continued. label, verify: where labels, or the comparison as JSON, go anew."""
     from_trees: str = ""
     """Infer again from this file of trees, without a model; --from is another name of this flag."""
     view: str = ""

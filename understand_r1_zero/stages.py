@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from understand_r1_zero.args import Args, RunArgs
-from understand_r1_zero.args_search import SearchArgs
+from understand_r1_zero.args_search import Method, SearchArgs
 
 STAGES = "stages"
 """The recipe's key."""
@@ -208,7 +208,8 @@ def inherited(base: Args, stage: Stage, number: int) -> Args:
 
 def base_of(part: str) -> Args:
     """The defaults of a part's command."""
-    return Args(search=SearchArgs(method="mcts")) if part in ("collect", "search") else Args()
+    methods: dict[str, Method] = {"collect": "mcts", "search": "mcts", "verify": "maj"}
+    return Args(search=SearchArgs(method=methods.get(part, "sample")))
 
 
 def reads_steps(base: Args, stage: Stage) -> bool:

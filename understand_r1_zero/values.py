@@ -54,8 +54,15 @@ def activation_of(directory: Path) -> str:
     return name
 
 
-def check_classifier(directory: Path, most_labels: int) -> None:
+def is_value_model(directory: Path) -> bool:
+    """Whether a token classifier's `config.json` says how its value is read, as those of `--algo value` do."""
+    return CONFIG_KEY in json.loads((directory / "config.json").read_text(encoding="utf-8"))
+
+
+def check_classifier(directory: Path, most_labels: int, flag: str = "--value_model") -> None:
     """Refuse what is no token-classification model with one label, or with at most `most_labels`.
+
+    `flag` is the one that named it.
 
     Raises:
         ValueError: it is none, or has other labels; the remedy is named.
@@ -63,9 +70,7 @@ def check_classifier(directory: Path, most_labels: int) -> None:
     try:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(
-            f"--value_model {directory} has no config.json to read: {error}"
-        ) from error
+        raise ValueError(f"{flag} {directory} has no config.json to read: {error}") from error
     architectures = config.get("architectures") or []
     # What transformers takes where nothing is said.
     num_labels = len(config.get("id2label", (0, 1)))
@@ -77,7 +82,7 @@ def check_classifier(directory: Path, most_labels: int) -> None:
         f"{num_labels} labels" if is_classifier else ", ".join(architectures) or "no architecture"
     )
     raise ValueError(
-        f"--value_model {directory} must be a token-classification model with {wanted}, got {found}; "
+        f"{flag} {directory} must be a token-classification model with {wanted}, got {found}; "
         "train one with --algo value"
     )
 

@@ -102,6 +102,8 @@ def test_other_commands_parse(workplace, argv):
         assert parse(rest, Args(search=SearchArgs(method="mcts"))).is_searched
     elif command == "collect":
         parse(rest, Args(search=SearchArgs(method="mcts")), settle=settle_collect)
+    elif command == "verify":
+        assert parse(rest, Args(search=SearchArgs(method="maj"))).verifying.verify
     else:
         assert command == "plots"
         assert [Path(path).is_dir() for path in rest] == [True]

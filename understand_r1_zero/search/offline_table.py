@@ -1,6 +1,6 @@
 """The accuracy of saved trees by every rule that answers could be chosen by, as a table."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,7 @@ from understand_r1_zero.search.offline import (
     infer,
 )
 from understand_r1_zero.search.records import golds_of, read_trees
-from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
-from understand_r1_zero.search.tree import SearchTree
+from understand_r1_zero.search.step_oracle import Scale, scale_of
 from understand_r1_zero.types import Status
 
 WIDTHS = (1, 3, 5)
@@ -45,7 +44,8 @@ def offline_lines(path: Path, width: int | None, grader: Grader) -> list[str]:
     Raises:
         ValueError: the file has no trees, or a line that is none.
     """
-    rules = dict(_rules(width, _scale_of(read_trees(path))))
+    values = (node.value for tree in read_trees(path) for node in tree.nodes)
+    rules = dict(_rules(width, scale_of(values)))
     found = infer(read_trees(path), rules, *answer_checks(grader))
     num_trees = max(score.num_trees for score in found.values())
     if not num_trees:
@@ -68,9 +68,3 @@ def _rules(width: int | None, scale: Scale) -> Iterator[tuple[str, AnswerRule]]:
         for vote in ("best", "weighted"):
             rule = AnswerRule("value", None, vote, aggregate, scale)
             yield f"{vote} by {aggregate} of values, all", rule
-
-
-def _scale_of(trees: Iterable[SearchTree]) -> Scale:
-    """Of the values: signed, where any is below 0."""
-    values = (node.value for tree in trees for node in tree.nodes)
-    return SIGNED if any(value is not None and value < 0 for value in values) else PROBABILITY

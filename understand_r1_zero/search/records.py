@@ -50,9 +50,9 @@ class SearchFacts(TypedDict, total=False):
 
     `place` is the question's in its file, `reason` why the search ended, `tokens` how many it sampled for
     steps, without what oracles and reflections sample, `chosen` the tag of the node whose answer it gave,
-    `status` the verdict on that answer (a `Status`). Of an explored solution `given` is the tag of its last
-    step, `scan` how its steps were asked about (`--mc_mode`), and `status` the verdict on itself. What follows
-    `status` says by what the tree was made (`made_by.py`), and `problem` which training problem's it is.
+    `status` the verdict on that answer (a `Status`), `samples` the whole solutions that were asked for. Of an explored
+    solution `given` is the tag of its last step, `scan` how its steps were asked about (`--mc_mode`), and `status` the
+    verdict on itself. The rest says by what the tree was made (`made_by.py`), and `problem` which training problem's it is.
     """
 
     place: int
@@ -73,6 +73,7 @@ class SearchFacts(TypedDict, total=False):
     oracle: str
     codec: str
     template: str
+    samples: int
 
 
 def to_record(tree: SearchTree, key: str = "react") -> dict[str, Any]:

@@ -24,6 +24,8 @@ from understand_r1_zero.search.selection import (
 from understand_r1_zero.search.step_oracle import PROBABILITY, SIGNED, Scale
 
 METHOD_NAMES = tuple(name for name in get_args(Method) if name != "sample")
+WHOLE_SOLUTIONS = ("best_of_n", "maj")
+"""Methods that sample solutions independently of each other."""
 
 SCORES: dict[str, Callable[["SearchSettings"], Score]] = {
     "puct": lambda s: partial(puct, c=s.c, is_normalised=s.is_prior_normalised, worst=s.worst),
@@ -132,7 +134,7 @@ class SearchSettings:
         """Whether the method must be given an oracle of step values."""
         if self.method in ("greedy", "cot"):
             return False
-        return self.method not in ("best_of_n", "maj") or self.vote != "majority"
+        return self.method not in WHOLE_SOLUTIONS or self.vote != "majority"
 
     @property
     def scale(self) -> Scale:
@@ -142,7 +144,7 @@ class SearchSettings:
     @property
     def num_samples_at_once(self) -> int:
         """The most that it asks the policy for in one go."""
-        if self.method in ("best_of_n", "maj"):
+        if self.method in WHOLE_SOLUTIONS:
             return self.num_samples
         return self.num_children * max(self.num_parallel, self.width)
 

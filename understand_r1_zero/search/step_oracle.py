@@ -4,7 +4,7 @@ Also what such oracles, and searches, ask of engines. Oracles hold no engine: wh
 callables to it. All are asynchronous, so that what many problems ask shares an engine's batches.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,12 @@ class Scale:
 
 PROBABILITY = Scale(0.0, 1.0)
 SIGNED = Scale(-1.0, 1.0)
+
+
+def scale_of(values: Iterable[float | None]) -> Scale:
+    """Of values in a file that does not name it: signed, where any is below 0."""
+    is_signed = any(value is not None and value < 0 for value in values)
+    return SIGNED if is_signed else PROBABILITY
 
 
 @dataclass(frozen=True, slots=True)
