@@ -23,6 +23,7 @@ from understand_r1_zero.supervised import load_examples
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group
 from understand_r1_zero.value_examples import ValueExample, load_value_examples
+from understand_r1_zero.values import activation_name, trains_step_values, value_model_beside
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,14 @@ class Examples:
 def load_stored(args: Args) -> Examples | None:
     """The examples of the file that `--algo` learns from; None where actors sample them.
 
-    Raises ValueError for a file at fault, or too small for `--holdout`.
+    Raises ValueError for a file at fault, or too small for `--holdout`, and for a trained value head that
+    the flags read otherwise.
     """
     if not args.learns_from_file:
         return None
+    if trains_step_values(args):
+        # Here, before engines start: learners would refuse it minutes later.
+        value_model_beside(args.model.pretrain, activation_name(args.value))
     examples, *num_left_out = _read(args)
     return Examples(*hold_out(examples, args.evaluation.holdout, args.run.seed), *num_left_out)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from learners.critic import Critic, shared_scoring
 from learners.optimizer_steps import OptimizerSteps
+from learners.pair_values import pair_scoring
 from learners.policy import Policy
 from learners.policy_gradient import PolicyGradient
 from learners.preference import Preference
@@ -20,6 +21,8 @@ def load_policy(args: Args, num_optimizer_steps: int, device: str) -> Policy:
     match args.algorithm.algo:
         case "ppo" if args.critic_kind == "shared":
             scoring = shared_scoring(args)
+        case "dpo" if args.preference.has_values:
+            scoring = pair_scoring(args)
         case "sft" | "rft":
             scoring = SCORING
         case "value":

@@ -29,7 +29,7 @@ from learners.value_model import HEAD, TokenValues, save_value_model, value_head
 from understand_r1_zero.args import Args
 from understand_r1_zero.checkpoint import naming_a_full_disk
 from understand_r1_zero.run_directory import disk_errors_explained
-from understand_r1_zero.values import activation_name
+from understand_r1_zero.values import VALUE_MODEL, activation_name
 from understand_r1_zero.weights import to_arrays
 
 REFERENCE = "reference.pt"
@@ -44,17 +44,15 @@ class Scoring:
 
     A critic's value is of the state before the token (`is_value_before`). A policy without log-probs is
     a value model, and saved as one; with both it is saved as a language model, and the value model
-    beside it in `VALUE_MODEL`.
+    beside it in `VALUE_MODEL`. A loss of differences of bare outputs is blind to the head's bias
+    (`is_bias_seen`).
     """
 
     temperature: float
     has_values: bool = False
     has_logprobs: bool = True
     is_value_before: bool = False
-
-
-VALUE_MODEL = "value_model"
-"""Directory of the value model inside the checkpoint of a policy that has a value head."""
+    is_bias_seen: bool = True
 
 
 class Policy:
@@ -251,12 +249,15 @@ class Policy:
         )
         if not self._scoring.has_values:
             return scorer
-        value, model = self._args.value, self._args.model
-        is_critic = self._scoring.is_value_before
-        head = value_head(self._model, model.pretrain, self._args.run.seed, is_zero=is_critic)
-        # A ranking is blind to it: Adam would turn its rounding errors into steps.
-        is_bias_seen = value.value_loss != "ranking" or value.value_head == "tanh"
-        head.bias.requires_grad_(is_bias_seen)
+        head = value_head(
+            self._model,
+            self._args.model.pretrain,
+            self._args.run.seed,
+            activation=activation_name(self._args.value),
+            is_critic=self._scoring.is_value_before,
+        )
+        # Adam would turn the rounding errors of a bias that the loss is blind to into steps.
+        head.bias.requires_grad_(self._scoring.is_bias_seen)
         return TokenValues(scorer, head, has_logprobs=self._scoring.has_logprobs)
 
     @torch.no_grad()

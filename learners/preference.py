@@ -11,6 +11,7 @@ from learners.batching import MicroBatch, optimizer_batches
 from learners.metrics import combine_steps
 from learners.optimizer_steps import OptimizerSteps
 from learners.pair_batch import PairBatch
+from learners.pair_values import ValueJudgement, judge_values, output_slopes
 from learners.policy import Policy
 from learners.preference_losses import PairScores, pair_losses, rewards
 from understand_r1_zero.args import Args
@@ -36,6 +37,9 @@ class Preference:
     passes: all its responses are scored without gradient; then each is trained on its token
     log-probs, weighted by the derivative of the step's loss by its sequence log-prob. That is the
     gradient of the loss itself, whatever the split, for a forward pass more.
+
+    With a value head (`--pair_value_weight`, `--pair_margin_weight`) the step's loss is the sum of those
+    of `judge` and `judge_values`, and the head's outputs are weighted in the same way.
     """
 
     def __init__(self, args: Args, policy: Policy, steps: OptimizerSteps) -> None:
@@ -70,7 +74,7 @@ class Preference:
         }
 
     def evaluate_loss(self, pairs: Sequence[PreferencePair]) -> dict[str, float]:
-        """What `judge` finds of held-out pairs, as if they were one optimizer step. Collective.
+        """What `judge` and `judge_values` find of held-out pairs, as if one optimizer step. Collective.
 
         Before the first update every margin is 0, and with it the accuracy.
         """
@@ -86,6 +90,7 @@ class Preference:
             "eval/preference_loss": found["train/loss_mean"],
             "eval/preference_accuracy": found["train/acc_mean"],
             "eval/reward_margin": found["train/reward_margin"],
+            **_named("eval", self._judge_values(pair_batch, scores, np.arange(len(pairs)))),
         }
 
     def reference_logprobs(self, pairs: Sequence[PreferencePair]) -> np.ndarray:
@@ -131,22 +136,51 @@ class Preference:
             self._args.preference,
         )
 
-        def loss_of(micro_batch: MicroBatch, logprobs: Tensor, entropies: Tensor) -> Tensor:
-            slopes = token_slopes(pair_batch, judgement.slopes, micro_batch.tokens)
-            return (torch.from_numpy(slopes).to(logprobs) * logprobs).sum()
+        of_values = self._judge_values(pair_batch, scores, chosen)
+        loss, is_trained = judgement.metrics["train/loss_mean"], judgement.slopes != 0
+        if of_values is not None:
+            loss, is_trained = loss + of_values.loss, is_trained | (of_values.slopes != 0)
 
-        result = self._steps.take(batch, np.flatnonzero(judgement.slopes), loss_of)
+        def loss_of(
+            micro_batch: MicroBatch, logprobs: Tensor, entropies: Tensor, *outputs: Tensor
+        ) -> Tensor:
+            tokens = micro_batch.tokens
+            loss = _weighted(logprobs, token_slopes(pair_batch, judgement.slopes, tokens))
+            if of_values is None:
+                return loss
+            slopes = output_slopes(pair_batch, of_values.slopes, tokens)
+            return loss + _weighted(outputs[0], slopes)
+
+        result = self._steps.take(batch, np.flatnonzero(is_trained), loss_of)
         self._steps.require_finite(
             result.grad_norm,
-            judgement.metrics["train/loss_mean"],
+            loss,
             step,
             {"pairs": chosen, "pair_batch": pair_batch, "references": references},
         )
         return {
             **judgement.metrics,
+            **_named("train", of_values),
             "train/policy_grad_norm": result.grad_norm,
             "misc/lr": result.learning_rate,
         }
+
+    def _judge_values(
+        self, pair_batch: PairBatch, scores: np.ndarray, chosen: np.ndarray
+    ) -> ValueJudgement | None:
+        """`judge_values` of the pairs `chosen`, where there is a value head."""
+        if not self._args.preference.has_values:
+            return None
+        return judge_values(pair_batch, scores[2], chosen, self._args)
+
+
+def _weighted(scores: Tensor, slopes: np.ndarray) -> Tensor:
+    return (torch.from_numpy(slopes).to(scores) * scores).sum()
+
+
+def _named(part: str, judgement: ValueJudgement | None) -> dict[str, float]:
+    metrics = {} if judgement is None else judgement.metrics
+    return {f"{part}/{name}": value for name, value in metrics.items()}
 
 
 def judge(

@@ -22,7 +22,12 @@ from understand_r1_zero.values import ACTIVATIONS, activation_name, area_under_r
 
 def scoring_of(value: ValueArgs) -> Scoring:
     """What the policy of this objective must give."""
-    return Scoring(temperature=1.0, has_values=True, has_logprobs=value.value_joint)
+    return Scoring(
+        temperature=1.0,
+        has_values=True,
+        has_logprobs=value.value_joint,
+        is_bias_seen=value.value_loss != "ranking" or value.value_head == "tanh",
+    )
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,24 @@ def pairwise_ranking(values: Tensor, is_right: Tensor, groups: Tensor) -> Tensor
     return sums.index_add(0, groups[right], losses) / pairs
 
 
+def value_margin(chosen: Tensor, rejected: Tensor, margin: float) -> Tensor:
+    """A hinge on how much more each chosen response is worth, (P,), (P,) -> (P,), in the unit of values.
+
+    `max(0, m - (V_c - V_r))`; no gradient from `V_c - V_r >= m` on.
+
+    Args:
+        chosen: (P,) values of the chosen responses.
+        rejected: (P,) of the rejected ones.
+        margin: m, what is asked for.
+
+    Source: SVPO, Chen et al. 2024, arXiv:2406.10858, which trains a value head beside step-level preference
+    learning with a margin between the values of two steps. Neither the weights nor the exact form of the
+    published loss are public: the hinge, its margin and its weight (`--pair_value_margin`,
+    `--pair_margin_weight`) are ours.
+    """
+    return torch.relu(margin - (chosen - rejected))
+
+
 def joint_loss(policy_loss: Tensor, value_loss: Tensor, beta: float) -> Tensor:
     """A policy and a value head on one trunk, (), () -> ().
 

@@ -4,11 +4,12 @@ import copy
 from pathlib import Path
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 from transformers import AutoModelForTokenClassification, PretrainedConfig, PreTrainedModel
 
 from learners.model import TokenLogprobs
-from understand_r1_zero.values import CONFIG_KEY
+from understand_r1_zero.values import CONFIG_KEY, value_model_beside
 
 HEAD = "score"
 """What Hugging Face's token-classification models, and vLLM, call the linear layer."""
@@ -56,15 +57,23 @@ class TokenValues(nn.Module):
         return (*self.scorer.score(hidden.index_select(0, sources), targets), outputs)
 
 
-def value_head(model: PreTrainedModel, path: str, seed: int, *, is_zero: bool = False) -> nn.Linear:
-    """The head that the value model at `path` has, or a new one where that is none.
+def value_head(
+    model: PreTrainedModel,
+    path: str,
+    seed: int,
+    *,
+    activation: str = "none",
+    is_critic: bool = False,
+) -> nn.Linear:
+    """The head of the value model at `path`, or of the one beside a policy there, or a new one.
 
     A new head is drawn from N(0, `initializer_range`), its bias 0, as in AlphaMath; there is no dropout.
-    With `is_zero` all of it is 0: a critic's first guesses would be noise in the advantages.
+    A critic's is 0, since its first guesses would be noise in the advantages; it takes no head from beside
+    a policy, which was trained to be read by `activation` at the ends of steps.
 
     Raises:
-        ValueError: transformers has no such value model of this architecture, or the one at `path` has
-            several labels.
+        ValueError: transformers has no such value model of this architecture, the one at `path` has
+            several labels, or the head beside the policy is read by another activation.
     """
     config = model.config.get_text_config()
     head = nn.Linear(config.hidden_size, 1)
@@ -77,12 +86,24 @@ def value_head(model: PreTrainedModel, path: str, seed: int, *, is_zero: bool = 
                 f"{found.out_features}; use a causal language model or a value model"
             )
         head.load_state_dict(found.state_dict())
+    elif not is_critic and (directory := value_model_beside(path, activation)):
+        head.load_state_dict(_saved_head(directory))
     else:
         generator = torch.Generator().manual_seed(seed)
-        deviation = 0.0 if is_zero else getattr(config, "initializer_range", 0.02)
+        deviation = 0.0 if is_critic else getattr(config, "initializer_range", 0.02)
         nn.init.normal_(head.weight, std=deviation, generator=generator)
         nn.init.zeros_(head.bias)
     return head.to(model.device, model.dtype)
+
+
+def _saved_head(directory: Path) -> dict[str, Tensor]:
+    """The head alone: the rest of its checkpoint is the policy's trunk once more."""
+    found = {}
+    for path in sorted(directory.glob("*.safetensors")):
+        with safe_open(path, "pt") as file:
+            names = [name for name in sorted(file.keys()) if name.startswith(f"{HEAD}.")]
+            found |= {name.removeprefix(f"{HEAD}."): file.get_tensor(name) for name in names}
+    return found
 
 
 def save_value_model(

@@ -5,6 +5,7 @@ import math
 import random
 
 import pytest
+from transformers import AutoModelForTokenClassification
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
 
@@ -117,6 +118,45 @@ def test_stored_preferences_widen_the_margin_without_a_reference_model(start_run
     assert margins[0] == pytest.approx(0.0, abs=1e-5)
     assert margins[-1] > 0.5, margins
     assert (run.path / "ref_logprobs.npz").exists()
+
+
+def test_steps_teach_a_policy_and_a_value_head_which_the_next_run_goes_on_with(start_run, tmp_path):
+    data = write_lines(
+        tmp_path / "steps.jsonl",
+        (
+            {
+                "prompt": problem,
+                "chosen": steps[0],
+                "rejected": steps[0] + "0",
+                "chosen_value": 0.75,
+                "rejected_value": -0.5,
+                "chosen_is_whole": False,
+                "rejected_is_whole": False,
+            }
+            for problem, steps, _ in sums(16)
+        ),
+    )
+    flags = (
+        "--algo dpo --pair_value_weight 0.5 --pair_margin_weight 0.5 --value_head tanh --sft_weight 0.1 "
+        "--num_prompt_epoch 8 --holdout 0.25 --eval_steps 4 --preference_data".split()
+    )
+    run = finish(start_run, *flags, data, "--max_steps", "4")
+    held_out = [row for row in run.rows() if "eval/value_loss" in row]
+    assert [row["step"] for row in held_out] == [0, 4]
+    assert held_out[1]["eval/value_loss"] < held_out[0]["eval/value_loss"]
+    checkpoint = run.path / "checkpoints/step_4"
+    value_model = AutoModelForTokenClassification.from_pretrained(checkpoint / "value_model")
+    assert value_model.config.value_activation == "tanh"
+    assert value_model.score.bias.item() != 0
+    again = start_run(*flags, data, "--max_steps", "1", "--pretrain", checkpoint, name="again")
+    assert again.wait() == 0, again.text()
+    assert again.rows()[0]["eval/value_loss"] == pytest.approx(
+        held_out[1]["eval/value_loss"], rel=1e-4
+    )
+    linear = ("--pretrain", checkpoint, "--value_head", "linear")
+    other = start_run(*flags, data, *linear, name="other")
+    assert other.wait() != 0
+    assert "value_activation is tanh" in other.text() and "Traceback" not in other.text()
 
 
 def test_a_value_model_is_trained_and_saved_for_vllms_pooling_runner(start_run, tmp_path):

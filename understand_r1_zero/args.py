@@ -432,11 +432,6 @@ class Args:
         return is_evaluated or not self.learns_from_file
 
     @property
-    def trains_value_head(self) -> bool:
-        """Whether a value model is trained on the policy's trunk, and saved beside it."""
-        return self.algorithm.algo == "value" and self.value.value_joint
-
-    @property
     def critic_kind(self) -> Literal["none", "separate", "shared"]:
         """`--critic_trunk` of the critic, where there is one."""
         has_critic = self.algorithm.algo == "ppo" and self.algorithm.critic_type == "ppo"

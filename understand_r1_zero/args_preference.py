@@ -39,6 +39,12 @@ class PreferenceArgs:
     """Added to the scaled margin for each token that the chosen response is longer (R-DPO); 0: off."""
     sft_weight: float = 0.0
     """Weight of the chosen response's negative log-likelihood a token; 0: off."""
+    pair_value_weight: float = 0.0
+    """Weight of the squared error of a value head that is trained beside the policy on chosen_value and rejected_value of --preference_data; 0: off."""
+    pair_margin_weight: float = 0.0
+    """Weight of the hinge max(0, --pair_value_margin - (V_chosen - V_rejected)) of that head's values; 0: off."""
+    pair_value_margin: float = 0.1
+    """By how much the value of the chosen response should exceed that of the rejected one."""
     pairs: Literal["best_worst", "correct_incorrect"] = "best_worst"
     """Pairs of a sampled group: its best against its worst reward, or each correct against each incorrect response."""
     max_pairs_per_group: int = 8
@@ -58,9 +64,14 @@ class PreferenceArgs:
     preference_template: str = "no"
     """What text prompts of --preference_data are put into, as --prompt_template; no: they are whole prompts already."""
     append_eos: bool = True
-    """End text responses of --preference_data with the end-of-sequence token; not for steps within a solution."""
+    """End text responses of --preference_data with the end-of-sequence token, where columns chosen_is_whole and rejected_is_whole do not say otherwise; not for steps within a solution."""
     precompute_ref_logprobs: bool = False
     """Score --preference_data with the policy as it starts, once, and keep no reference model."""
+
+    @property
+    def has_values(self) -> bool:
+        """Whether a value head is trained beside the policy."""
+        return self.pair_value_weight > 0 or self.pair_margin_weight > 0
 
     @property
     def needs_reference(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Literal
 from understand_r1_zero.args import Args
 from understand_r1_zero.plan import Plan
 from understand_r1_zero.sizes import ModelSize
+from understand_r1_zero.values import trains_step_values
 
 GIB = 2**30
 GPU_SIZES_GIB = (24, 40, 80, 141)
@@ -154,10 +155,10 @@ def trained_parameters(args: Args, size: ModelSize) -> int:
 
     A value model has a head of its own besides, and does not train that of the vocabulary.
     """
-    is_value = args.algorithm.algo == "value"
-    if is_value and not args.value.value_joint:
+    if args.algorithm.algo == "value" and not args.value.value_joint:
         return _trained_with_values(args, size)
-    value_head = size.hidden + 1 if is_value or args.critic_kind == "shared" else 0
+    has_head = trains_step_values(args) or args.critic_kind == "shared"
+    value_head = size.hidden + 1 if has_head else 0
     return _trained(args, size) + value_head
 
 

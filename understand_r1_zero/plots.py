@@ -110,6 +110,7 @@ def held_out_plot(rows: Rows) -> "Figure | None":
     shares = [
         [line_of(rows, "eval/value_auc", "AUC")],
         [line_of(rows, "eval/preference_accuracy", "accuracy")],
+        [line_of(rows, "eval/value_accuracy", "accuracy of values")],
     ]
     panels = [
         (lines, title, subtitle)

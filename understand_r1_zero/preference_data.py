@@ -1,7 +1,7 @@
 """Offline preference pairs: rows of {prompt, chosen, rejected}, texts or chat messages, to tokens."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.args_preference import PreferenceArgs
+from understand_r1_zero.encoding import last_tokens
 from understand_r1_zero.pairs import Evidence, weigh
+from understand_r1_zero.preference_columns import (
+    read_evidence,
+    read_is_whole,
+    read_spans,
+    read_values,
+    refuse_text_columns,
+)
 from understand_r1_zero.table_rows import RowFault, parse_rows, require_cells, require_column
 from understand_r1_zero.tables import FILE_SUFFIXES, Table, open_file
 from understand_r1_zero.templates import load_template
@@ -37,7 +44,11 @@ def load_pairs(args: Args, tokenizer: Any) -> PairData:
       prompt. A response ends where the template ends its turn, without white space behind.
     - Columns that may stand beside them: `margin`; `chosen_visits` and `rejected_visits`; for text
       responses `chosen_spans` and `rejected_spans`, lists of `[start, end)` in characters: the loss
-      counts the tokens that lie in one, even in part.
+      counts the tokens that lie in one, even in part; `chosen_is_whole` and `rejected_is_whole`:
+      whether a response ends its solution, so that an end-of-sequence token follows, instead of
+      `--append_eos`; `chosen_value` and `rejected_value`: what a value head should say.
+    - A value is read where a search reads it (`encoding.last_tokens`): at the last token that ends
+      within the response, or within its last span, before any end-of-sequence token.
 
     Prompt and response are tokenised apart, as in sampling. A row with a prompt of more than
     `--prompt_max_length` or a response of more than `--generate_max_length` tokens is dropped and
@@ -47,7 +58,7 @@ def load_pairs(args: Args, tokenizer: Any) -> PairData:
         ValueError: the file cannot be read, rows are at fault, or none is short enough.
     """
     table = _open(args.preference.preference_data)
-    reader = _Reader(args.preference, tokenizer)
+    reader = _Reader(args, tokenizer)
     require_column(table, args.preference.chosen_key, "--chosen_key")
     require_column(table, args.preference.rejected_key, "--rejected_key")
     rows = parse_rows(table, reader.read)
@@ -81,15 +92,18 @@ def _is_short(pair: PreferencePair, args: Args) -> bool:
 class _Tokens:
     token_ids: np.ndarray
     spans: Spans | None = None
+    value_end: int = 0
 
 
 class _Reader:
     """Reads rows under the flags."""
 
-    def __init__(self, args: PreferenceArgs, tokenizer: Any) -> None:
-        self._args = args
+    def __init__(self, args: Args, tokenizer: Any) -> None:
+        self._args = args.preference
         self._tokenizer = tokenizer
-        self._render: Callable[[str, Any], str] = _load_render(args.preference_template)
+        self._render: Callable[[str, Any], str] = _load_render(self._args.preference_template)
+        is_tanh = args.value.value_head == "tanh"
+        self._bounds = (-1.0, 1.0) if is_tanh else (-math.inf, math.inf)
 
     def read(self, row: Any) -> tuple[PreferencePair, Evidence]:
         """The pair of one row, without weights yet."""
@@ -98,13 +112,16 @@ class _Reader:
         if isinstance(prompt, str):
             prompt_ids = self._encode_prompt(self._render(prompt, self._tokenizer))
             sides = [
-                self._encode_text(text, key, row.get(f"{side}_spans"))
+                self._encode_text(text, key, side, row)
                 for text, key, side in (
                     (chosen, self._args.chosen_key, "chosen"),
                     (rejected, self._args.rejected_key, "rejected"),
                 )
             ]
         else:
+            if self._args.has_values:
+                raise RowFault("a value head is read in text responses, not in chat messages")
+            refuse_text_columns(row)
             prompt_text = self._chat(prompt, add_generation_prompt=True)
             prompt_ids = self._encode_prompt(prompt_text)
             sides = [
@@ -119,9 +136,11 @@ class _Reader:
             rejected_token_ids=sides[1].token_ids,
             chosen_spans=sides[0].spans,
             rejected_spans=sides[1].spans,
+            values=read_values(row, self._bounds, is_needed=self._args.pair_value_weight > 0),
+            value_ends=(sides[0].value_end, sides[1].value_end) if self._args.has_values else None,
         )
         _require_difference(pair)
-        return pair, _read_evidence(row)
+        return pair, read_evidence(row)
 
     def _cells(self, row: Mapping[str, Any]) -> tuple[Any, Any, Any]:
         """Prompt, chosen and rejected: three texts, or three lists of messages."""
@@ -151,16 +170,27 @@ class _Reader:
             raise RowFault("a response has no token")
         return np.array(token_ids, np.int32)
 
-    def _encode_text(self, text: str, key: str, spans: Any) -> _Tokens:
+    def _encode_text(self, text: str, key: str, side: str, row: Mapping[str, Any]) -> _Tokens:
         token_ids = self._encode(text)
-        eos = self._tokenizer.eos_token_id
-        ends = [eos] if self._args.append_eos and eos not in (None, token_ids[-1]) else []
-        found = None if spans is None else self._token_spans(text, spans, key, bool(ends))
-        return _Tokens(np.append(token_ids, np.array(ends, np.int32)), found)
+        eos, spans = self._tokenizer.eos_token_id, row.get(f"{side}_spans")
+        is_whole = read_is_whole(row, side, default=self._args.append_eos)
+        ends = [eos] if is_whole and eos not in (None, token_ids[-1]) else []
+        wanted = None if spans is None else read_spans(spans, len(text), key)
+        found = None if wanted is None else self._token_spans(text, wanted, key, bool(ends))
+        value_end = self._value_end(text, wanted) if self._args.has_values else 0
+        return _Tokens(np.append(token_ids, np.array(ends, np.int32)), found, value_end)
 
-    def _token_spans(self, text: str, spans: Any, key: str, has_eos: bool) -> Spans:
+    def _value_end(self, text: str, spans: list[tuple[int, int]] | None) -> int:
+        """Where among the tokens of a response its value is read."""
+        length = len(text) if spans is None else max(end for _, end in spans)
+        counted = text[:length].removesuffix(self._tokenizer.eos_token or "")
+        _, ends = last_tokens(self._tokenizer, [counted, text[len(counted) :]])
+        return ends[0]
+
+    def _token_spans(
+        self, text: str, wanted: list[tuple[int, int]], key: str, has_eos: bool
+    ) -> Spans:
         """Ranges of tokens for ranges of characters; one to the end of the text has its end token."""
-        wanted = _read_spans(spans, len(text), key)
         encoding = self._tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
         offsets = [*encoding.offset_mapping, *([(len(text), len(text) + 1)] if has_eos else [])]
         found = []
@@ -234,43 +264,6 @@ def _behind(prompt: Messages, messages: Messages) -> Messages:
     if not answers or answers[0]["role"] != "assistant":
         raise RowFault("a response must begin with a message of the assistant")
     return answers
-
-
-def _read_spans(spans: Any, num_chars: int, key: str) -> list[tuple[int, int]]:
-    is_list = isinstance(spans, list) and bool(spans)
-    if not is_list or not all(_is_span(span, num_chars) for span in spans):
-        raise RowFault(
-            f"the spans of {key!r} must be pairs [start, end) within its {num_chars} characters"
-        )
-    return [(start, end) for start, end in spans]
-
-
-def _is_span(span: Any, num_chars: int) -> bool:
-    if not isinstance(span, Sequence) or len(span) != 2:
-        return False
-    start, end = span
-    return isinstance(start, int) and isinstance(end, int) and 0 <= start < end <= num_chars
-
-
-def _read_evidence(row: Mapping[str, Any]) -> Evidence:
-    margin = row.get("margin")
-    if margin is not None and not (_is_number(margin) and margin > 0):
-        raise RowFault(f"'margin' must be a number above 0, not {margin!r}")
-    chosen, rejected = row.get("chosen_visits"), row.get("rejected_visits")
-    if chosen is None and rejected is None:
-        return Evidence(margin)
-    for visits in (chosen, rejected):
-        if not isinstance(visits, int | float) or not (_is_number(visits) and visits >= 1):
-            raise RowFault(
-                f"'chosen_visits' and 'rejected_visits' must be at least 1, not {visits!r}"
-            )
-    assert chosen is not None and rejected is not None
-    return Evidence(margin, (chosen, rejected))
-
-
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
 
 
 def _require_difference(pair: PreferencePair) -> None:

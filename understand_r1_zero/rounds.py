@@ -43,12 +43,10 @@ from understand_r1_zero.stages import (
 from understand_r1_zero.validate import validate
 from understand_r1_zero.validate_collect import settle_collect
 from understand_r1_zero.validate_search import check_training
+from understand_r1_zero.values import VALUE_MODEL, trains_step_values
 
 RECIPE, LEDGER = "rounds.toml", "rounds.jsonl"
 INTERRUPTED = 130
-VALUE_MODEL = "value_model"
-"""Where a checkpoint of a policy has the value model that was trained with it."""
-
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _DIRECTORIES = ("train", "evaluate")
 _PR_SET_PDEATHSIG = 1
@@ -312,7 +310,7 @@ def _note(made: Made, stage: Stage, flags: Args, output: str) -> None:
         made.value_model = output
         return
     made.policy = output
-    if flags.trains_value_head:
+    if trains_step_values(flags):
         made.value_model = str(Path(output) / VALUE_MODEL)
 
 

@@ -179,6 +179,8 @@ class PreferencePair:
     `label_smoothing` is how likely the label is wrong, in `[0, 1/2)`, None: what the flag says.
     `ref_logprobs` are the reference's log-probs of the chosen and the rejected response, summed over
     the counted tokens, in nats, where they were computed before.
+    `values` are what a value head should say of the chosen and the rejected response; it is read at the
+    tokens `value_ends`, places in each response, or at the last that counts where these are None.
     """
 
     prompt_token_ids: np.ndarray
@@ -189,6 +191,8 @@ class PreferencePair:
     weight: float = 1.0
     label_smoothing: float | None = None
     ref_logprobs: tuple[float, float] | None = None
+    values: tuple[float, float] | None = None
+    value_ends: tuple[int, int] | None = None
 
     @property
     def num_tokens(self) -> int:

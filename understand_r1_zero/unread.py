@@ -25,6 +25,7 @@ _READERS = {
     "sampling.max_staleness": _SAMPLING,
     "policy.filter_zero_variance": _SAMPLING,
     "policy.max_refills": _SAMPLING,
+    "value.value_head": ("value", "dpo"),
     "supervised.sft_end_token": ("sft", "value"),
     "supervised.sft_aggregation": ("sft", "rft", "value"),
     "supervised.loss_on_prompt": ("sft", "rft"),

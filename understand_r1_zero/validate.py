@@ -8,10 +8,10 @@ from typing import Any
 from understand_r1_zero.args import Args, ClusterArgs, OptimArgs
 from understand_r1_zero.args_critic import CriticArgs
 from understand_r1_zero.args_lora import ENGINE_RANKS
-from understand_r1_zero.args_preference import READERS, PreferenceArgs
 from understand_r1_zero.grading.conventions import check_grading
 from understand_r1_zero.plan import learners_cover_actors, process_counts
 from understand_r1_zero.unread import unread_flags
+from understand_r1_zero.validate_preference import preference_refusals
 from understand_r1_zero.validate_search import search_refusals
 from understand_r1_zero.workload import train_batch_refusal
 
@@ -91,7 +91,7 @@ def validate(args: Args) -> None:
     if not errors:
         errors += [*_devices(args), *_batches(args), *_sampling(args), *_determinism(args)]
         errors += [*_rewards(args), *_adapters(args), *_policy_gradient(args), *_critic(args)]
-        errors += [*_preference(args.preference), *_supervised(args), *_precision(args)]
+        errors += [*preference_refusals(args), *_supervised(args), *_precision(args)]
         errors += search_refusals(args)
     if not errors:
         errors += unread_flags(args)
@@ -332,52 +332,6 @@ def _rewards(args: Args) -> Iterator[str]:
         yield (
             f"--audit_grader compares the presets of --oracle math, got --oracle "
             f"{args.oracle.oracle}; drop one"
-        )
-
-
-def _preference(args: PreferenceArgs) -> Iterator[str]:
-    for name in ("gamma_beta_ratio", "dpo_positive_lambda", "len_reg_alpha", "sft_weight"):
-        value = getattr(args, name)
-        if not 0 <= value < math.inf:
-            yield f"--{name} must be a finite number of at least 0, got {value}"
-    if not 0 < args.preference_beta < math.inf:
-        yield f"--preference_beta must be a finite number above 0, got {args.preference_beta}"
-    if not 0 <= args.label_smoothing < 0.5:
-        yield (
-            f"--label_smoothing must be at least 0 and below 0.5, got {args.label_smoothing}: a "
-            "label that is wrong every second time says nothing"
-        )
-    if args.max_pairs_per_group < 1:
-        yield f"--max_pairs_per_group must be at least 1, got {args.max_pairs_per_group}"
-    for name, readers in READERS.items():
-        value = getattr(args, name)
-        is_set = value not in (getattr(PreferenceArgs(), name), 0, "none")
-        if is_set and args.preference_loss not in readers:
-            yield (
-                f"--{name} {value} changes nothing with --preference_loss {args.preference_loss}; "
-                f"drop it, or use --preference_loss {' or '.join(readers)}"
-            )
-    yield from _preference_data(args)
-
-
-def _preference_data(args: PreferenceArgs) -> Iterator[str]:
-    for name in ("pair_weights", "soft_labels"):
-        if getattr(args, name) == "visits" and not args.preference_data:
-            yield (
-                f"--{name} visits needs --preference_data with columns chosen_visits and "
-                "rejected_visits: sampled groups have none; use margin or none"
-            )
-    if not args.precompute_ref_logprobs:
-        return
-    if not args.preference_data:
-        yield (
-            "--precompute_ref_logprobs needs --preference_data: pairs of sampled groups are not "
-            "known before they are sampled; drop it"
-        )
-    if not args.needs_reference:
-        yield (
-            f"--precompute_ref_logprobs changes nothing with --preference_loss "
-            f"{args.preference_loss}, which has no reference; drop it"
         )
 
 

@@ -2,18 +2,23 @@
 
 A value model is a token-classification checkpoint with one label. Engines give the bare output of its
 linear layer at every token (vLLM: `PoolerConfig(use_activation=False)`); **whoever reads a value applies the
-activation**, which `config.json` names under `value_activation`.
+activation**, which `config.json` names under `value_activation`. A policy that was trained with a value head
+has such a checkpoint beside it.
 """
 
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from understand_r1_zero.args import Args
 from understand_r1_zero.args_supervised import ValueArgs
 
 CONFIG_KEY = "value_activation"
+VALUE_MODEL = "value_model"
+"""Directory of the value model inside the checkpoint of a policy that has a value head."""
 
 
 def _sigmoid(outputs: np.ndarray) -> np.ndarray:
@@ -36,6 +41,36 @@ def activation_name(value: ValueArgs) -> str:
     if value.value_head == "tanh":
         return "tanh"
     return "sigmoid" if value.value_loss == "bce" else "none"
+
+
+def trains_step_values(args: Args) -> bool:
+    """Whether `--algo` trains a head on the values of step ends."""
+    algo = args.algorithm.algo
+    return algo == "value" or (algo == "dpo" and args.preference.has_values)
+
+
+def value_model_beside(pretrain: str, activation: str) -> Path | None:
+    """The value model that joint training wrote beside the policy `--pretrain`, whose head goes on.
+
+    None where there is none with one label.
+
+    Raises:
+        ValueError: its values are read by another activation than `activation`.
+    """
+    directory = Path(pretrain).expanduser() / VALUE_MODEL
+    if not pretrain or not (directory / "config.json").is_file():
+        return None
+    is_classifier, num_labels = _labels(json.loads((directory / "config.json").read_text("utf-8")))
+    if not is_classifier or num_labels != 1:
+        return None
+    found = activation_of(directory)
+    if found != activation:
+        raise ValueError(
+            f"--pretrain {pretrain} has a value head whose {CONFIG_KEY} is {found}, but --value_head and "
+            f"--value_loss ask for {activation}; give those that it was trained with (tanh: --value_head "
+            f"tanh, sigmoid: --value_loss bce, none: neither), or move {directory} away for a new head"
+        )
+    return directory
 
 
 def activation_of(directory: Path) -> str:
@@ -72,9 +107,7 @@ def check_classifier(directory: Path, most_labels: int, flag: str = "--value_mod
     except (OSError, ValueError) as error:
         raise ValueError(f"{flag} {directory} has no config.json to read: {error}") from error
     architectures = config.get("architectures") or []
-    # What transformers takes where nothing is said.
-    num_labels = len(config.get("id2label", (0, 1)))
-    is_classifier = any("TokenClassification" in name for name in architectures)
+    is_classifier, num_labels = _labels(config)
     if is_classifier and 1 <= num_labels <= most_labels:
         return
     wanted = "one label" if most_labels == 1 else "one label or two"
@@ -85,6 +118,14 @@ def check_classifier(directory: Path, most_labels: int, flag: str = "--value_mod
         f"{flag} {directory} must be a token-classification model with {wanted}, got {found}; "
         "train one with --algo value"
     )
+
+
+def _labels(config: dict[str, Any]) -> tuple[bool, int]:
+    """Whether a model classifies tokens, and into how many labels."""
+    architectures = config.get("architectures") or []
+    is_classifier = any("TokenClassification" in name for name in architectures)
+    # Two is what transformers takes where nothing is said.
+    return is_classifier, len(config.get("id2label", (0, 1)))
 
 
 def area_under_roc(values: np.ndarray, is_right: np.ndarray) -> float:

@@ -18,6 +18,14 @@ from understand_r1_zero.types import PreferencePair
 
 VOCABULARY = 64
 NUM_UPDATES = 5
+VALUED: dict[str, Any] = {
+    "pair_value_weight": 0.8,
+    "pair_margin_weight": 0.5,
+    "pair_value_margin": 0.6,
+    "value_head": "tanh",
+    "sft_weight": 0.1,
+}
+"""A value head beside the policy."""
 
 
 def make_pairs(*, has_spans: bool = False) -> list[PreferencePair]:
@@ -34,6 +42,19 @@ def make_pairs(*, has_spans: bool = False) -> list[PreferencePair]:
                 PreferencePair(prompt, chosen, rejected, chosen_spans=spans, weight=weight)
             )
     return pairs
+
+
+def make_valued_pairs() -> list[PreferencePair]:
+    """The pairs with targets of values, read a token before the end, as where a solution ends."""
+    rng = np.random.default_rng(5)
+    return [
+        dataclasses.replace(
+            pair,
+            values=(float(rng.uniform(0, 1)), float(rng.uniform(-1, 0))),
+            value_ends=(len(pair.chosen_token_ids) - 2, len(pair.rejected_token_ids) - 1),
+        )
+        for pair in make_pairs(has_spans=True)
+    ]
 
 
 def learn(learner: LearnerRank, pairs: Sequence[PreferencePair]) -> dict[str, Any]:
@@ -72,6 +93,71 @@ def many_steps(lab: Lab) -> dict[str, Any]:
         num_ppo_epochs=2,
         ref_offload=True,
     )
+
+
+def run_valued(lab: Lab, pairs: Sequence[PreferencePair], **flags: Any) -> dict[str, Any]:
+    """Updates with a value head: held-out metrics around them, and all weights, the head's too."""
+    learner = lab.learner(**VALUED, **flags)
+    before = learner.evaluate_loss(pairs)
+    found = learn(learner, pairs)
+    return found | {
+        "before": before,
+        "after": learner.evaluate_loss(pairs),
+        "weights": weights_of(learner),
+    }
+
+
+def weights_of(learner: LearnerRank) -> dict[str, np.ndarray]:
+    tensors = learner._policy.full_tensors(has_head=True)
+    return {name: tensor.clone().numpy() for name, tensor in tensors}
+
+
+def valued(lab: Lab) -> dict[int, Any]:
+    """Optimizer steps of four, four and two pairs of a model that ZeRO-3 cuts, in many micro-batches."""
+    flags = {"pretrain": str(lab.directory / "wide"), "max_tokens_per_micro_batch": 40}
+    return {
+        stage: run_valued(lab, make_valued_pairs(), zero_stage=stage, train_batch_size=4, **flags)
+        for stage in (2, 3)
+    }
+
+
+def valued_splits(lab: Lab) -> dict[str, Any]:
+    pairs = make_valued_pairs()
+    shuffled = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))]
+    return {
+        "one": run_valued(lab, pairs),
+        "many": run_valued(lab, pairs, max_tokens_per_micro_batch=1),
+        "apart": run_valued(lab, pairs, linear_cost=0.0),
+        "packed": run_valued(lab, pairs, linear_cost=PACKED),
+        "shuffled": run_valued(lab, shuffled),
+    }
+
+
+def valued_saved(lab: Lab) -> dict[str, Any]:
+    """A policy and its value head are saved, go on after a resume, and are what others start from."""
+    pairs = make_valued_pairs()
+    learner = lab.learner(**VALUED)
+    learner.update(pairs, 0)
+    place = str(lab.place("saved_valued"))
+    learner.save(place)
+    found: dict[str, Any] = {"after": learner.evaluate_loss(pairs), "weights": weights_of(learner)}
+    resumed = lab.learner(**VALUED)
+    resumed.load(place)
+    found["straight"], found["resumed"] = (
+        updates(each, [pairs], 1)["metrics"][0] for each in (learner, resumed)
+    )
+    others = {
+        "again": VALUED,
+        "joint": {"algo": "value", "value_joint": True, "value_head": "tanh"},
+        "values": {"algo": "value", "value_head": "tanh"},
+    }
+    for name, flags in others.items():
+        found[name] = weights_of(lab.learner(pretrain=place, **flags))
+    try:
+        lab.learner(pretrain=place, **VALUED | {"value_head": "linear"})
+    except ValueError as error:
+        found["refusal"] = str(error)
+    return found
 
 
 def reference_free(lab: Lab) -> dict[str, Any]:
@@ -150,8 +236,22 @@ def plain(lab: Lab) -> dict[str, float]:
     return {"loss": loss.item(), "grad_norm": float(torch.nn.utils.get_total_norm(gradients))}
 
 
-ANY_RANKS: tuple[Experiment, ...] = (stages, many_steps, reference_free, precomputed, lone)
-ONE_RANK: tuple[Experiment, ...] = (plain, splits, nothing, not_finite)
+ANY_RANKS: tuple[Experiment, ...] = (
+    stages,
+    many_steps,
+    reference_free,
+    precomputed,
+    lone,
+    valued,
+)
+ONE_RANK: tuple[Experiment, ...] = (
+    plain,
+    splits,
+    nothing,
+    not_finite,
+    valued_splits,
+    valued_saved,
+)
 
 
 if __name__ == "__main__":

@@ -94,6 +94,6 @@ def test_explained_variance_is_one_where_values_are_right_and_none_for_a_constan
 
 
 def test_a_critics_new_head_is_zero_until_it_has_learned():
-    head = value_head(make_qwen2(), "", seed=0, is_zero=True)
+    head = value_head(make_qwen2(), "", seed=0, is_critic=True)
     assert not head.weight.any()
     assert not head.bias.any()

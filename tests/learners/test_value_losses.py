@@ -96,6 +96,16 @@ def test_ranking_of_nothing():
     assert loss.sum().item() == 0
 
 
+def test_the_margin_of_values_is_a_hinge():
+    chosen = torch.tensor([0.9, 0.3, -0.5], dtype=torch.float64, requires_grad=True)
+    rejected = torch.tensor([0.1, 0.1, 0.4], dtype=torch.float64, requires_grad=True)
+    losses = value_losses.value_margin(chosen, rejected, 0.5)
+    assert losses.tolist() == pytest.approx([0.0, 0.3, 1.4])
+    assert gradient(losses.sum(), chosen) == [0.0, -1.0, -1.0]
+    losses = value_losses.value_margin(chosen, rejected, 0.5)
+    assert gradient(losses.sum(), rejected) == [0.0, 1.0, 1.0]
+
+
 def test_the_joint_loss():
     policy, value = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
     loss = value_losses.joint_loss(policy, value, 0.1)

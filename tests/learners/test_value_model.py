@@ -114,6 +114,41 @@ def test_the_checkpoint_says_how_it_is_read_and_can_be_gone_on_from(model, head,
         assert torch.equal(loaded.state_dict()[name], value), name
 
 
+@pytest.mark.parametrize("shard", ["1GB", "20KB"])
+def test_the_head_beside_a_policy_goes_on(model, head, tmp_path, shard):
+    beside = tmp_path / "value_model"
+    beside.mkdir()
+    save(beside, model, head, "tanh")
+    whole = AutoModelForTokenClassification.from_pretrained(beside)
+    whole.config.value_activation = "tanh"
+    (beside / "model.safetensors").unlink()
+    whole.save_pretrained(beside, max_shard_size=shard)
+    assert len(list(beside.glob("*.safetensors"))) > 1 or shard == "1GB"
+    again = value_head(model, str(tmp_path), seed=2, activation="tanh")
+    assert torch.equal(again.weight, head.weight)
+    assert torch.equal(again.bias, head.bias)
+    new = value_head(model, str(tmp_path), seed=2, is_critic=True)
+    assert new.weight.abs().max() == 0 and new.bias.item() == 0
+    with pytest.raises(ValueError) as refusal:
+        value_head(model, str(tmp_path), seed=2, activation="none")
+    assert "\n" not in str(refusal.value)
+    for part in (
+        f"--pretrain {tmp_path}",
+        "value_activation is tanh",
+        "--value_head",
+        "ask for none",
+    ):
+        assert part in str(refusal.value)
+
+
+def test_a_classifier_beside_a_policy_is_no_value_head(model, tmp_path):
+    config = Qwen2Config(**{**model.config.to_dict(), "num_labels": 3})
+    other = AutoModelForTokenClassification.from_config(config)
+    other.save_pretrained(tmp_path / "value_model")
+    found = value_head(model, str(tmp_path), seed=2)
+    assert torch.equal(found.weight, value_head(model, "", seed=2).weight)
+
+
 def test_a_new_head_follows_from_the_seed(model):
     one, same, other = (value_head(model, "", seed) for seed in (1, 1, 2))
     assert torch.equal(one.weight, same.weight)

@@ -228,6 +228,13 @@ def test_a_value_model_trains_its_own_head_and_not_that_of_the_vocabulary(is_tie
     assert trained_parameters(adapters, size) == without_head + 1537
 
 
+def test_a_value_head_beside_preference_learning_is_counted():
+    flags = ["--algo", "dpo", "--preference_data", "pairs.jsonl"]
+    assert trained_parameters(parse(flags), ONE_B) == ONE_B.parameters
+    valued = parse([*flags, "--pair_value_weight", "0.1"])
+    assert trained_parameters(valued, ONE_B) == ONE_B.parameters + 1537
+
+
 def test_a_second_model_is_counted_by_its_own_parameters():
     args = parse(f"{GPUS} --collocate".split())
     parts = state_parts(args, ModelStates(1000, 1000, "critic"), 8, on_gpu=True)

@@ -25,7 +25,8 @@ SFT = "--algo sft --sft_data a.jsonl"
         ("--algo rft --sft_max_length 9", "--sft_max_length 9", "sft"),
         ("--loss_on_prompt", "--loss_on_prompt True", "sft or rft"),
         ("--preference_beta 0.2", "--preference_beta 0.2", "dpo"),
-        ("--value_head tanh", "--value_head tanh", "value"),
+        ("--value_head tanh", "--value_head tanh", "value or dpo"),
+        ("--algo dpo --value_loss bce", "--value_loss bce", "value"),
     ],
 )
 def test_refused(refusal, argv, flag, reader):

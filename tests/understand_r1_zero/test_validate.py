@@ -175,6 +175,31 @@ Refusal = Callable[..., str]
             "--precompute_ref_logprobs --preference_loss simpo --algo dpo --preference_data pairs.jsonl",
             ["--precompute_ref_logprobs changes nothing", "simpo, which has no reference"],
         ),
+        (
+            "--algo dpo --preference_data pairs.jsonl --pair_value_weight -1",
+            ["--pair_value_weight must be a finite number of at least 0, got -1.0"],
+        ),
+        (
+            "--algo dpo --preference_data pairs.jsonl --pair_margin_weight nan",
+            ["--pair_margin_weight must be a finite number of at least 0, got nan"],
+        ),
+        (
+            "--algo dpo --pair_value_weight 0.1",
+            ["--pair_value_weight needs --preference_data", "drop it"],
+        ),
+        ("--algo dpo --pair_margin_weight 0.1", ["--pair_margin_weight needs --preference_data"]),
+        (
+            "--algo dpo --preference_data pairs.jsonl --pair_value_weight 1 --pair_value_margin 0.5",
+            ["--pair_value_margin 0.5 changes nothing without --pair_margin_weight"],
+        ),
+        (
+            "--algo dpo --preference_data pairs.jsonl --value_head tanh",
+            ["--value_head tanh changes nothing", "--pair_value_weight or --pair_margin_weight"],
+        ),
+        (
+            "--algo sft --sft_data a.jsonl --pair_value_weight 0.1 --preference_data b.jsonl",
+            ["--preference_data is for --algo dpo"],
+        ),
         ("--preference_loss ipo", ["--preference_loss ipo changes nothing", "--algo dpo"]),
         ("--algo dpo --beta 0.1", ["--beta 0.1 changes nothing with --algo dpo", "--algo ppo"]),
         ("--algo rft --critic_type ppo", ["--critic_type ppo changes nothing", "--algo ppo"]),
@@ -215,6 +240,8 @@ def test_a_group_of_one_is_enough_where_the_baseline_is_not_the_groups(critic_ty
         "--algo dpo --preference_loss simpo --gamma_beta_ratio 0.3 --preference_beta 2.5 --label_smoothing 0",
         "--precompute_ref_logprobs --algo dpo --preference_data pairs.jsonl --pair_weights visits",
         "--algo dpo --pairs correct_incorrect --max_pairs_per_group 1 --pair_weights margin",
+        "--algo dpo --preference_data pairs.jsonl --pair_value_weight 0.1 --value_head tanh --sft_weight 1",
+        "--algo dpo --preference_data pairs.jsonl --pair_margin_weight 0.1 --pair_value_margin 0.5 --precompute_ref_logprobs",
     ],
 )
 def test_preference_flags_that_go_together(argv: str):

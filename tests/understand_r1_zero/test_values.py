@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from understand_r1_zero.args_supervised import ValueArgs
-from understand_r1_zero.values import ACTIVATIONS, activation_name, activation_of, area_under_roc
+from understand_r1_zero.cli import parse
+from understand_r1_zero.values import (
+    ACTIVATIONS,
+    activation_name,
+    activation_of,
+    area_under_roc,
+    trains_step_values,
+    value_model_beside,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,39 @@ def test_a_checkpoint_says_its_activation(tmp_path):
     config.write_text(json.dumps({"value_activation": "relu"}))
     with pytest.raises(ValueError, match="value_activation must be one of none, tanh, sigmoid"):
         activation_of(tmp_path)
+
+
+def test_a_value_model_beside_a_policy_must_be_read_alike(tmp_path):
+    assert value_model_beside("", "none") is None
+    assert value_model_beside(str(tmp_path), "none") is None
+    config = {"architectures": ["Qwen2ForTokenClassification"], "id2label": {"0": "LABEL_0"}}
+    (tmp_path / "value_model").mkdir()
+    path = tmp_path / "value_model" / "config.json"
+    path.write_text(json.dumps(config | {"value_activation": "sigmoid"}))
+    assert value_model_beside(str(tmp_path), "sigmoid") == tmp_path / "value_model"
+    for other in ("none", "tanh"):
+        with pytest.raises(
+            ValueError, match=f"is sigmoid, but --value_head and .* ask for {other};"
+        ):
+            value_model_beside(str(tmp_path), other)
+    for change in ({"id2label": {"0": "a", "1": "b"}}, {"architectures": ["Qwen2ForCausalLM"]}):
+        path.write_text(json.dumps(config | change))
+        assert value_model_beside(str(tmp_path), "tanh") is None
+
+
+@pytest.mark.parametrize(
+    ("argv", "is_trained"),
+    [
+        ("", False),
+        ("--algo dpo", False),
+        ("--algo dpo --preference_data a.jsonl --pair_value_weight 1", True),
+        ("--algo dpo --preference_data a.jsonl --pair_margin_weight 1", True),
+        ("--algo value --value_data a.jsonl", True),
+        ("--algo sft --sft_data a.jsonl", False),
+    ],
+)
+def test_who_trains_step_values(argv, is_trained):
+    assert trains_step_values(parse(argv.split())) == is_trained
 
 
 @pytest.mark.parametrize("seed", range(5))
