@@ -15,7 +15,7 @@ class SupervisedArgs:
     sft_max_length: int = 0
     """Longer examples (tokens, prompt and completion) are left out and counted; 0: none."""
     sft_end_token: str = ""
-    """Token that ends a completion; empty: the tokenizer's end-of-sequence token."""
+    """Token that ends a completion, or a whole response of a stored pair; empty: the tokenizer's end-of-sequence token."""
     sft_aggregation: Literal["token", "sequence"] = "token"
     """Mean over the tokens of an optimizer step, or over its examples of each one's mean."""
     loss_on_prompt: bool = False

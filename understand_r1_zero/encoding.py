@@ -87,7 +87,7 @@ class Encoder:
     ) -> None:
         self.tokenizer = tokenizer
         self._template = template
-        self.end_id = _end_id(tokenizer, end_token)
+        self.end_id = end_id_of(tokenizer, end_token)
         self._end_ids = {self.end_id, *other_ends}
 
     def problem(self, problem_text: str, response: str) -> SupervisedExample:
@@ -218,7 +218,12 @@ def last_tokens(tokenizer: Any, steps: Sequence[str]) -> tuple[list[int], list[i
     return encoded.input_ids, [max(0, bisect_right(ends, cut) - 1) for cut in cuts]
 
 
-def _end_id(tokenizer: Any, token: str) -> int:
+def end_id_of(tokenizer: Any, token: str) -> int:
+    """The id of `--sft_end_token`, or of the tokenizer's end-of-sequence token.
+
+    Raises:
+        ValueError: it is no token of the tokenizer.
+    """
     token_id = tokenizer.convert_tokens_to_ids(token) if token else tokenizer.eos_token_id
     if token_id is None or (token and tokenizer.convert_ids_to_tokens(token_id) != token):
         got = repr(token) if token else "a tokenizer without one"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from understand_r1_zero.args import Args
-from understand_r1_zero.encoding import last_tokens
+from understand_r1_zero.encoding import end_id_of, last_tokens
 from understand_r1_zero.pairs import Evidence, weigh
 from understand_r1_zero.preference_columns import (
     read_evidence,
@@ -38,7 +38,7 @@ def load_pairs(args: Args, tokenizer: Any) -> PairData:
     """The pairs of `--preference_data`.
 
     - Text prompts go through `--preference_template`; text responses stand right behind them and,
-      with `--append_eos`, end with the end-of-sequence token.
+      with `--append_eos`, end with `--sft_end_token`, by default the end-of-sequence token.
     - Chat messages go through the tokenizer's chat template. Responses may be the answering messages
       or whole conversations; without a prompt column, what both conversations begin with is the
       prompt. A response ends where the template ends its turn, without white space behind.
@@ -102,6 +102,9 @@ class _Reader:
         self._args = args.preference
         self._tokenizer = tokenizer
         self._render: Callable[[str, Any], str] = _load_render(self._args.preference_template)
+        self._end_id = None
+        if args.supervised.sft_end_token or tokenizer.eos_token_id is not None:
+            self._end_id = end_id_of(tokenizer, args.supervised.sft_end_token)
         is_tanh = args.value.value_head == "tanh"
         self._bounds = (-1.0, 1.0) if is_tanh else (-math.inf, math.inf)
 
@@ -172,9 +175,9 @@ class _Reader:
 
     def _encode_text(self, text: str, key: str, side: str, row: Mapping[str, Any]) -> _Tokens:
         token_ids = self._encode(text)
-        eos, spans = self._tokenizer.eos_token_id, row.get(f"{side}_spans")
+        end_id, spans = self._end_id, row.get(f"{side}_spans")
         is_whole = read_is_whole(row, side, default=self._args.append_eos)
-        ends = [eos] if is_whole and eos not in (None, token_ids[-1]) else []
+        ends = [end_id] if is_whole and end_id not in (None, token_ids[-1]) else []
         wanted = None if spans is None else read_spans(spans, len(text), key)
         found = None if wanted is None else self._token_spans(text, wanted, key, bool(ends))
         value_end = self._value_end(text, wanted) if self._args.has_values else 0

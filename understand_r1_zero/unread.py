@@ -26,7 +26,7 @@ _READERS = {
     "policy.filter_zero_variance": _SAMPLING,
     "policy.max_refills": _SAMPLING,
     "value.value_head": ("value", "dpo"),
-    "supervised.sft_end_token": ("sft", "value"),
+    "supervised.sft_end_token": ("sft", "value", "dpo"),
     "supervised.sft_aggregation": ("sft", "rft", "value"),
     "supervised.loss_on_prompt": ("sft", "rft"),
     "supervised.rft_max_per_problem": ("rft",),

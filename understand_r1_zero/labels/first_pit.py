@@ -82,12 +82,15 @@ def _row(
         return None
     # Line ends that both begin with tell nothing of which is better.
     num_line_ends = min(len(text) - len(text.lstrip("\n")) for text in (chosen, rejected))
+    is_last = place == len(chain) - 1
+    # What stands behind the end of a solution is the codec's.
+    chosen, rejected = chosen.rstrip(), rejected.rstrip() if is_last else rejected
     return {
         "prompt": codec.prompt(question, tree.steps(before)) + "\n" * num_line_ends,
         "chosen": chosen[num_line_ends:],
         "rejected": rejected[num_line_ends:],
         "chosen_is_whole": True,
-        "rejected_is_whole": place == len(chain) - 1,
+        "rejected_is_whole": is_last,
     }
 
 

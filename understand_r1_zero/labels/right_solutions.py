@@ -39,8 +39,9 @@ def _last_value(solution: Solution) -> float | None:
 
 def _row(solution: Solution, codec: StepCodec) -> dict[str, Any]:
     if solution.tree is None or codec.name not in OWN_PROMPTS:
-        return {"query": solution.question, "response": solution.text}
-    row: dict[str, Any] = {"prompt": codec.prompt(solution.question), "completion": solution.text}
-    if (spans := solution.trained_spans) is not None:
+        return {"query": solution.question, "response": solution.text.rstrip()}
+    text, spans = solution.text.rstrip(), solution.trained_spans
+    row: dict[str, Any] = {"prompt": codec.prompt(solution.question), "completion": text}
+    if spans not in (None, [(0, len(text))]):
         row["trained_spans"] = spans
     return row

@@ -142,12 +142,17 @@ def _rows_of(
     for chosen, rejected in pairs_of(candidates, args):
         yield {
             "prompt": prompt,
-            "chosen": chosen.node.text,
-            "rejected": rejected.node.text,
+            "chosen": _text(chosen.node),
+            "rejected": _text(rejected.node),
             "margin": chosen.q - rejected.q,
             **_facts("chosen", chosen),
             **_facts("rejected", rejected),
         }
+
+
+def _text(node: Node) -> str:
+    """As the policy wrote it: line ends behind the end of a solution are the codec's."""
+    return node.text if node.answer is None else node.text.rstrip()
 
 
 def _facts(side: str, candidate: Candidate) -> dict[str, Any]:
