@@ -56,6 +56,7 @@ class Collector:
             top_k=sampling.top_k,
             max_tokens=sampling.generate_max_length,
             has_greedy=args.algorithm.critic_type == "remax",
+            has_step_rewards=bool(args.step_oracle),
         )
         self._groups = groups
         self._problems = problems
