@@ -12,6 +12,7 @@ from actors.oracle_budget import OracleBudget
 from actors.policy_steps import metered
 from understand_r1_zero.args_step_rewards import StepRewardArgs
 from understand_r1_zero.search.codecs.step import StepCodec
+from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import StepOracle, StepScores
 from understand_r1_zero.search.step_sampler import node_seed
 from understand_r1_zero.step_ends import sampled_step_ends
@@ -123,7 +124,7 @@ class StepRewards:
         return replace(response, verdict=verdict, step_ends=ends), meter.num_tokens
 
     async def _values(
-        self, problem: Problem, steps: Sequence[Any], seed: int
+        self, problem: Problem, steps: Sequence[Step], seed: int
     ) -> tuple[float, ...] | Unvalued:
         limit_s = self.flags.oracle_timeout_s
         try:

@@ -77,7 +77,7 @@ def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
     """
     responses = [response for group in groups for response in group.responses]
     skipped = [response.unvalued for response in responses]
-    valued = [r.verdict.step_rewards for r in responses if r.verdict.step_rewards]
+    valued = [r.verdict.step_rewards for r in responses if r.step_ends]
     if not valued and not any(skipped):
         return {}
     found = {
