@@ -1,8 +1,9 @@
 """`python -m bench.step_rewards [--seeds 0 1 2]`: does PPO learn from fewer tokens if steps are rewarded too?
 
-The task has a sparse outcome: sums of eight digits for `examples/tiny/stepper`, which was trained on three to five
-and errs at one step in eight, so that few whole solutions are right. Twice the same PPO, with the outcome
-alone and with a process reward model's gains at step ends (`--oracle prm --step_reward gain`).
+The task has a sparse outcome: four subtractions in a row, by a policy that errs at three in five of them
+(`examples/tiny/stepper`, fine-tuned on the homework of pupils who do), so that one solution in forty is right.
+Twice the same PPO, with the outcome alone and with a process reward model's gains at step ends
+(`--oracle prm --step_reward gain`).
 
 The process reward model is made of the policy's own samples, without knowing which steps are right: a step is
 good if any sample of its problem that begins with the same steps comes to the right answer (Math-Shepherd's hard
@@ -15,10 +16,8 @@ complete under the same flags is not run again.
 """
 
 import argparse
-import json
 import sys
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,27 +26,36 @@ from bench.algorithm_kinds import DATA, Flags, Run
 from bench.algorithms import run_of
 from bench.result import Result
 from bench.side import REPOSITORY
-from understand_r1_zero.search.codecs.registry import load_codec
-from understand_r1_zero.templates import load_template
+from bench.step_reward_data import write_homework, write_marked, write_problems
 
 COMMAND = "python -m bench.step_rewards"
-NUM_TERMS = 8
 TARGET = 0.5
 """The accuracy of samples that is to be reached."""
 AT_MOST = 0.5
 """The share of the tokens of outcome reward that rewards of steps may need."""
 WINDOW_STEPS = 5
-MAX_STEPS = 60
-MAX_TOKENS = 96
-MARKED = DATA / "marked_steps.jsonl"
-POLICY = "examples/tiny/stepper"
-SUMS = (
-    f"reasoning_gym:chain_sum?min_terms={NUM_TERMS}&max_terms={NUM_TERMS}"
-    "&min_digits=1&max_digits=1&size=6000"
+MAX_STEPS = 40
+SEED = 7
+PROBLEMS, HOMEWORK, MARKED = (
+    DATA / f"subtractions_{name}.jsonl" for name in ("asked", "hasty", "marked")
+)
+NUM_PROBLEMS, NUM_HOMEWORK = 3000, 12_800
+STEPPER = "examples/tiny/stepper"
+
+
+def of(path: Path) -> str:
+    """A path as flags have it, the same on every machine."""
+    return str(path.relative_to(REPOSITORY))
+
+
+HASTY: Flags = (
+    *("--algo", "sft", "--sft_data", of(HOMEWORK), "--pretrain", STEPPER),
+    *("--learning_rate", "1e-3", "--rollout_batch_size", "128", "--max_steps", "100"),
+    *("--lr_scheduler", "linear", "--eval_steps", "-1"),
 )
 TASK: Flags = (
-    *("--pretrain", POLICY, "--prompt_data", SUMS, "--generate_max_length", str(MAX_TOKENS)),
-    *("--eval_steps", "-1", "--warn_truncated", "1"),
+    *("--prompt_data", of(PROBLEMS), "--generate_max_length", "64", "--eval_steps", "-1"),
+    *("--warn_truncated", "1"),
 )
 SAMPLES: Flags = (
     *TASK,
@@ -56,9 +64,9 @@ SAMPLES: Flags = (
 )
 """No update: the policy's own samples, as they are graded."""
 MODEL: Flags = (
-    *("--algo", "value", "--value_loss", "bce", "--pretrain", POLICY, "--learning_rate", "2e-3"),
-    *("--rollout_batch_size", "64", "--num_prompt_epoch", "100", "--max_steps", "200"),
-    *("--lr_scheduler", "linear", "--lr_warmup_ratio", "0.05"),
+    *("--algo", "value", "--value_loss", "bce", "--value_data", of(MARKED)),
+    *("--learning_rate", "2e-3", "--lr_scheduler", "linear", "--lr_warmup_ratio", "0.05"),
+    *("--rollout_batch_size", "64", "--num_prompt_epoch", "100", "--max_steps", "150"),
     *("--holdout", "0.1", "--eval_steps", "50"),
 )
 PPO: Flags = (
@@ -73,17 +81,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     seeds = parser.parse_args().seeds
-    samples = run_of("step rewards samples", SAMPLES)
-    num_rows = write_marked(samples, MARKED)
-    data = ("--value_data", str(MARKED.relative_to(REPOSITORY)))
-    model = run_of("step rewards model", (*MODEL, *data))
+    write_problems(PROBLEMS, NUM_PROBLEMS, SEED)
+    write_homework(HOMEWORK, NUM_HOMEWORK, SEED)
+    policy = ("--pretrain", of(run_of("step rewards hasty", HASTY).checkpoint))
+    samples = run_of("step rewards samples", (*SAMPLES, *policy))
+    num_rows = write_marked(samples.directory / "samples", MARKED)
+    model = run_of("step rewards model", (*MODEL, *policy))
+    print(
+        f"model: {num_rows} solutions, held-out AUC {model.ends('eval/value_auc')[1]:.3f}",
+        flush=True,
+    )
     steps: Flags = (
-        *("--oracle", "prm", "--value_model", str(model.checkpoint.relative_to(REPOSITORY))),
+        *("--oracle", "prm", "--value_model", of(model.checkpoint)),
         *("--step_reward", "gain"),
     )
     outcome_runs, step_runs = [], []
     for seed in seeds:
-        flags = (*PPO, "--seed", str(seed))
+        flags = (*PPO, *policy, "--seed", str(seed))
         outcome_runs.append(run_of(f"step rewards outcome {seed}", flags))
         step_runs.append(run_of(f"step rewards prm {seed}", (*flags, *steps)))
         for name, run in (("outcome", outcome_runs[-1]), ("steps", step_runs[-1])):
@@ -116,46 +130,6 @@ def main() -> int:
     result.write(RESULTS, COMMAND)
     print(f"ratio {result.figure:.2f}, wanted at most {AT_MOST}")
     return 0 if result.is_met else 1
-
-
-def write_marked(samples: Run, path: Path) -> int:
-    """Write the marked solutions of a run's samples as `--value_data`; returns how many."""
-    groups: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-    prompts: dict[str, str] = {}
-    for file in sorted((samples.directory / "samples").glob("*.jsonl")):
-        for line in file.read_text(encoding="utf-8").splitlines():
-            group = json.loads(line)
-            prompts[group["problem"]] = group["prompt"]
-            groups[group["problem"]] += [
-                (response["text"], response["status"] == "correct")
-                for response in group["responses"]
-                if response["status"] != "truncated"
-            ]
-    rows = [
-        {"prompt": prompts[problem], "steps": steps, "values": values}
-        for problem, solutions in groups.items()
-        for steps, values in marked(solutions)
-    ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
-    return len(rows)
-
-
-def marked(solutions: Sequence[tuple[str, bool]]) -> Iterator[tuple[list[str], list[float]]]:
-    """The different solutions of a problem in steps, each 1 if a right one begins with the steps up to it, else 0.
-
-    Nothing where no solution is right.
-    """
-    codec = load_codec("lines", load_template("qwen_math"))
-    split = [
-        (tuple(step.text for step in codec.split(text)), is_right) for text, is_right in solutions
-    ]
-    good = {
-        steps[:end] for steps, is_right in split if is_right for end in range(1, len(steps) + 1)
-    }
-    if good:
-        for steps in dict.fromkeys(steps for steps, _ in split if steps):
-            yield list(steps), [float(steps[:end] in good) for end in range(1, len(steps) + 1)]
 
 
 def tokens_of(row: Mapping[str, Any]) -> float:

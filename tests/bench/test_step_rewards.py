@@ -1,8 +1,11 @@
 """What the benchmark of step rewards reads off runs, by hand."""
 
+import random
+
 import pytest
 
-from bench.step_rewards import MODEL, PPO, SAMPLES, WINDOW_STEPS, curve_of, marked, tokens_until
+from bench.step_reward_data import draw_subtractions, hasty_moves, marked
+from bench.step_rewards import HASTY, MODEL, PPO, SAMPLES, WINDOW_STEPS, curve_of, tokens_until
 from understand_r1_zero.cli import parse_training
 
 RIGHT, WRONG, LATE = (
@@ -45,8 +48,14 @@ def test_tokens_are_counted_until_the_mean_of_the_window_is_there():
     assert curve_of(rising)[:2] == [(10.0, 0.0), (20.0, 0.0)]
 
 
-@pytest.mark.parametrize(
-    "flags", [SAMPLES, PPO, (*MODEL, "--value_data", "x"), (*PPO, "--oracle", "math")]
-)
+@pytest.mark.parametrize("flags", [HASTY, SAMPLES, MODEL, PPO])
 def test_the_flags_are_flags(flags):
     assert parse_training(list(flags)).sampling.num_samples > 0
+
+
+def test_pupils_in_haste_are_right_in_two_of_five_subtractions():
+    rng = random.Random(0)
+    drawn = [draw_subtractions(rng) for _ in range(4000)]
+    moves = [move for each in drawn for move in hasty_moves(each, rng)]
+    right = sum(move.result == move.left + move.right and move.right < 0 for move in moves)
+    assert 0.38 < right / len(moves) < 0.42
