@@ -16,6 +16,7 @@ complete under the same flags is not run again.
 """
 
 import argparse
+import signal
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -81,6 +82,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog=COMMAND, description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     seeds = parser.parse_args().seeds
+    # So that the run that is under way ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     write_problems(PROBLEMS, NUM_PROBLEMS, SEED)
     write_homework(HOMEWORK, NUM_HOMEWORK, SEED)
     policy = ("--pretrain", of(run_of("step rewards hasty", HASTY).checkpoint))
