@@ -73,8 +73,9 @@ MODEL: Flags = (
 PPO: Flags = (
     *TASK,
     *("--critic_type", "ppo", "--max_steps", str(MAX_STEPS)),
-    *("--rollout_batch_size", "32", "--num_samples", "4"),
+    *("--rollout_batch_size", "8", "--num_samples", "4"),
 )
+"""Fewer than one response of a step is right at first."""
 
 
 def main() -> int:
