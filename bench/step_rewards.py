@@ -37,6 +37,9 @@ AT_MOST = 0.5
 WINDOW_STEPS = 5
 MAX_STEPS = 40
 SEED = 7
+LAM = "0.9"
+"""Gains say which step was at fault only if credit is local: by whole returns (`--lam 1`) they add up to the value
+of the end, whichever step it was. The outcome alone, at the end of 30 tokens, is given whole returns."""
 PROBLEMS, HOMEWORK, MARKED = (
     DATA / f"subtractions_{name}.jsonl" for name in ("asked", "hasty", "marked")
 )
@@ -97,7 +100,7 @@ def main() -> int:
     )
     steps: Flags = (
         *("--oracle", "prm", "--value_model", of(model.checkpoint)),
-        *("--step_reward", "gain"),
+        *("--step_reward", "gain", "--lam", LAM),
     )
     outcome_runs, step_runs = [], []
     for seed in seeds:
