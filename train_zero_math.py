@@ -122,7 +122,13 @@ def train(args: Args, run: RunDirectory) -> int:
             cluster = stack.enter_context(Cluster(address, bundles=planned.bundles))
             warn = recorder.console.warn
             fleet = start_actors(
-                cluster, planned, args, run.logs, warn=warn, should_stop=should_stop
+                cluster,
+                planned,
+                args,
+                run.logs,
+                warn=warn,
+                should_stop=should_stop,
+                rewards_steps=bool(args.step_oracle),
             )
             stack.callback(fleet.shutdown)
             if args.cluster.collocate and args.cluster.gpus:

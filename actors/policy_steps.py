@@ -1,7 +1,9 @@
 """What searches and their oracles ask of the policy's engine: steps, whole texts, completions."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,27 @@ from actors.engine import Engine
 from actors.samples import Sample
 from understand_r1_zero.search.step_sampler import Continuation
 from understand_r1_zero.types import Sampling
+
+
+@dataclass
+class Meter:
+    """Tokens that were sampled; those of a request that was given up are not known, and not counted."""
+
+    num_tokens: int = 0
+
+
+_METER: ContextVar[Meter | None] = ContextVar("meter", default=None)
+
+
+@contextmanager
+def metered() -> Iterator[Meter]:
+    """Counts what is sampled for the steps and texts that are asked for inside, in tasks begun there too."""
+    meter = Meter()
+    token = _METER.set(meter)
+    try:
+        yield meter
+    finally:
+        _METER.reset(token)
 
 
 class PolicySteps:
@@ -68,7 +91,10 @@ class PolicySteps:
             seed=seed,
         )
         samples = await self._engine.generate_steps(np.array(token_ids, np.int32), sampling, stop)
-        self.num_tokens += sum(len(sample.token_ids) for sample in samples)
+        num_tokens = sum(len(sample.token_ids) for sample in samples)
+        self.num_tokens += num_tokens
+        if (meter := _METER.get()) is not None:
+            meter.num_tokens += num_tokens
         return samples
 
     def _continuation(self, sample: Sample) -> Continuation:

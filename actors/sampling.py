@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from actors.asking import Asked, requests_of
 from actors.samples import Sample
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args
@@ -21,6 +22,10 @@ from understand_r1_zero.search.explore import GivenSolution
 from understand_r1_zero.templates import load_template
 from understand_r1_zero.tokenizer import load_tokenizer
 from understand_r1_zero.types import Group, Problem, Response, Sampling, Status, Verdict
+
+if TYPE_CHECKING:
+    from actors.start_search import RunningSearch
+    from actors.start_step_rewards import RunningStepRewards
 
 GRADING_THREADS = 32
 """Groups graded at once: an oracle may spend its time waiting, for a server or a deadline."""
@@ -39,16 +44,26 @@ class SamplingActor:
         args: all flags.
         actor_index: position among the actors; each has a random stream of its own.
         cores: positions among the cores this process may use, for it and its children; empty on GPUs.
+        rewards_steps: start the oracle of steps that `--oracle` names, for requests that ask for it.
     """
 
-    def __init__(self, args: Args, actor_index: int, cores: tuple[int, ...] = ()) -> None:
+    def __init__(
+        self,
+        args: Args,
+        actor_index: int,
+        cores: tuple[int, ...] = (),
+        rewards_steps: bool = False,
+    ) -> None:
         self._args = args
         self._actor_index = actor_index
         self._cores = cores
+        self._rewards_steps = rewards_steps
         self._template = load_template(args.data.prompt_template)
         self._num_groups = 0
         self._num_tokens = 0
         self._is_closing = False
+        self._search: RunningSearch | None = None
+        self._step_rewards: RunningStepRewards | None = None
 
     async def start(self) -> dict[str, float]:
         """Load tokenizer, oracle and engine; returns how long that took."""
@@ -62,13 +77,15 @@ class SamplingActor:
         from actors.start_engine import start_engine
 
         self._engine = start_engine(self._args, self._actor_index, len(self._cores))
-        self._search = None
+        shared = (self._args, self._engine, self._tokenizer, len(self._cores), self._threads)
         if self._args.is_searched:
             from actors.start_search import start_search
 
-            self._search = await start_search(
-                self._args, self._engine, self._tokenizer, len(self._cores), self._threads
-            )
+            self._search = await start_search(*shared)
+        if self._rewards_steps:
+            from actors.start_step_rewards import start_step_rewards
+
+            self._step_rewards = await start_step_rewards(*shared)
         self._watch = asyncio.create_task(self._end_with_engine())
         return {"start_s": time.perf_counter() - started_s, "pid": os.getpid()}
 
@@ -79,7 +96,7 @@ class SamplingActor:
             parts = await asyncio.gather(
                 *(
                     self._engine.generate(asked.token_ids, each, self._template.stop)
-                    for each in _requests(sampling)
+                    for each in requests_of(sampling)
                 )
             )
         return await self._grade(asked, list(itertools.chain(*parts)))
@@ -105,14 +122,14 @@ class SamplingActor:
         policy alone, to the last bit.
         """
         asked = [self._ask(*item) for item in items]
-        requests = [_requests(sampling) for _, _, sampling in items]
+        requests = [requests_of(sampling) for _, _, sampling in items]
         prompts = [
             (each.token_ids, request)
             for each, own in zip(asked, requests, strict=True)
             for request in own
         ]
 
-        async def follow(asked: "_Asked", parts: "list[asyncio.Task[list[Sample]]]") -> Group:
+        async def follow(asked: Asked, parts: "list[asyncio.Task[list[Sample]]]") -> Group:
             return await self._grade(asked, list(itertools.chain(*[await part for part in parts])))
 
         with self._engine_or_end():
@@ -122,6 +139,7 @@ class SamplingActor:
 
     async def load_weights(self, version: int, weights: Mapping[str, np.ndarray]) -> str:
         """Sample from new weights from now on; returns the checksum of what the engine was fed."""
+        await self._begin_step()
         with self._engine_or_end():
             return await self._engine.load_weights(version, weights)
 
@@ -147,6 +165,7 @@ class SamplingActor:
 
     async def end_weights(self, version: int) -> str:
         """Sample from the weights received; returns the checksum of what the engine was fed."""
+        await self._begin_step()
         with self._engine_or_end():
             return await self._engine.end_weights(version)
 
@@ -174,18 +193,20 @@ class SamplingActor:
         """End the engine and the oracle; calls under way fail."""
         self._is_closing = True
         self._watch.cancel()
-        if self._search is not None:
-            await self._search.close()
+        for running in (self._search, self._step_rewards):
+            if running is not None:
+                await running.close()
         await self._engine.close()
         getattr(self._oracle, "close", lambda: None)()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _ask(self, index: int, problem: Problem, sampling: Sampling) -> "_Asked":
+    def _ask(self, index: int, problem: Problem, sampling: Sampling) -> Asked:
         prompt = self._template.render(problem.text, self._tokenizer)
         token_ids = np.array(self._tokenizer(prompt).input_ids, np.int32)
-        return _Asked(index, problem, prompt, token_ids, time.perf_counter(), sampling.has_greedy)
+        has = (sampling.has_greedy, sampling.has_step_rewards)
+        return Asked(index, problem, prompt, token_ids, time.perf_counter(), *has)
 
-    async def _grade(self, asked: "_Asked", samples: Sequence[Sample]) -> Group:
+    async def _grade(self, asked: Asked, samples: Sequence[Sample]) -> Group:
         """The graded group; the greedy sample, where one was asked for, is the last."""
         sampled_s = time.perf_counter()
         loop = asyncio.get_running_loop()
@@ -206,7 +227,7 @@ class SamplingActor:
         self._num_groups += 1
         self._num_tokens += sum(len(response.token_ids) for response in responses)
         num_members = len(responses) - asked.has_greedy
-        return Group(
+        group = Group(
             index=asked.index,
             problem=asked.problem,
             prompt=asked.prompt,
@@ -216,6 +237,10 @@ class SamplingActor:
             grade_s=time.perf_counter() - sampled_s,
             greedy=responses[-1] if asked.has_greedy else None,
         )
+        if not asked.has_step_rewards:
+            return group
+        assert self._step_rewards is not None, "--oracle names an oracle of steps"
+        return await self._step_rewards.rewards.added(group)
 
     def _judge_samples(self, problem: Problem, samples: Sequence[Sample]) -> list[Verdict]:
         """A verdict for each sample, those that were cut not shown to the oracle.
@@ -261,30 +286,21 @@ class SamplingActor:
             if self._engine.is_dead and not self._is_closing:
                 _end("the engine died")
 
+    async def _begin_step(self) -> None:
+        """What oracles may spend is by publication."""
+        if self._step_rewards is not None:
+            await self._step_rewards.rewards.budget.renew()
+
     async def _end_with_engine(self) -> None:
         # A call that waits for the engine core does not hear of its death.
-        while not self._engine.is_dead:
+        while not self._is_engine_dead():
             await asyncio.sleep(WATCH_S)
         _end("the engine died")
 
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One problem on its way through the engine, since `at_s`."""
-
-    index: int
-    problem: Problem
-    prompt: str
-    token_ids: np.ndarray
-    at_s: float
-    has_greedy: bool = False
-
-
-def _requests(sampling: Sampling) -> list[Sampling]:
-    """What the engine is asked for one group: its members and, for ReMax, one greedy response."""
-    if not sampling.has_greedy:
-        return [sampling]
-    return [sampling, replace(sampling, num_samples=1, temperature=0.0)]
+    def _is_engine_dead(self) -> bool:
+        """Of the policy, or of what values its steps in training."""
+        running = self._step_rewards
+        return self._engine.is_dead if running is None else running.rewards.is_dead()
 
 
 def _end(reason: str) -> None:

@@ -21,10 +21,11 @@ def start_actors(
     *,
     warn: Callable[[str], None],
     should_stop: threading.Event,
+    rewards_steps: bool = False,
 ) -> Fleet:
     """Start every actor; `wait_until_ready` waits for their models.
 
-    Each actor's output goes to `logs/<name>.log`, a replacement's behind its predecessor's;
+    With `rewards_steps` they start the oracle of steps that `--oracle` names. Each actor's output goes to `logs/<name>.log`, a replacement's behind its predecessor's;
     `warn` is told of each death, and `should_stop` ends any wait for groups.
     """
 
@@ -36,7 +37,12 @@ def start_actors(
             process.name,
             "actors.sampling:SamplingActor",
             Placement(process.bundle, process.gpu_share, environments[index]),
-            {"args": args, "actor_index": index, "cores": process.cores},
+            {
+                "args": args,
+                "actor_index": index,
+                "cores": process.cores,
+                "rewards_steps": rewards_steps,
+            },
             logs / f"{process.name}.log",
             is_concurrent=True,
         )

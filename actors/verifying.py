@@ -58,7 +58,7 @@ class VerifyingActor:
             for steps in solutions
         ]
         context = context_tokens(args, directory, max(lengths, default=1))
-        read = start_reader(args, len(self._cores), self._stack, context)
+        read = start_reader(args, len(self._cores), self._stack, context).read
         if is_value_model(Path(directory)):
             self._oracle = ValueOracle(directory, tokenizer, codec.prompt, read)
         else:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from understand_r1_zero.args import AlarmArgs
+from understand_r1_zero.reward_hacking import RewardHistory
 from understand_r1_zero.types import Group, Response
 
 LOGPROB_GAP_WARNING = 0.02
@@ -17,6 +18,8 @@ UNKNOWN_WARNING = 0.05
 """Share of responses to problems without a readable gold answer; each row has its own line anyhow."""
 STALE_DROPPED_WARNING = 0.25
 """Groups thrown away as too stale, over the groups trained on."""
+ORACLE_FAILED_WARNING = 0.05
+"""Share of responses that the oracle of steps raised an error for, or was too slow."""
 
 
 class Alarms:
@@ -26,11 +29,15 @@ class Alarms:
         self._args = args
         self._repeat_every = repeat_every
         self._last_steps: dict[str, int] = {}
+        self._history = RewardHistory()
 
     def check(self, step: int, metrics: Mapping[str, float]) -> list[str]:
         """The lines to print after `step`."""
         lines = []
-        for kind, line in alarms(metrics, self._args).items():
+        found = alarms(metrics, self._args)
+        if hacked := self._history.add(metrics):
+            found["reward_hacking"] = hacked
+        for kind, line in found.items():
             last_step = self._last_steps.get(kind)
             if last_step is None or step - last_step >= self._repeat_every:
                 self._last_steps[kind] = step
@@ -51,6 +58,7 @@ def alarms(metrics: Mapping[str, float], args: AlarmArgs) -> dict[str, str]:
         "unknown": _unknown(metrics),
         "logprob_gap": _logprob_gap(metrics, args.max_logprob_gap),
         "stale": _stale(metrics),
+        "oracle": _oracle_failures(metrics),
     }
     return {kind: line for kind, line in found.items() if line}
 
@@ -136,6 +144,16 @@ def _stale(metrics: Mapping[str, float]) -> str:
     return (
         f"{dropped:.0f} groups were too stale and thrown away in this step; "
         "raise --max_staleness, or --num_actors"
+    )
+
+
+def _oracle_failures(metrics: Mapping[str, float]) -> str:
+    late, wrong = (metrics.get(f"actor/oracle_skipped_{why}", 0) for why in ("timeout", "error"))
+    if late + wrong <= ORACLE_FAILED_WARNING:
+        return ""
+    return (
+        f"the oracle of steps was too slow for {late:.0%} and failed for {wrong:.0%} of responses, which "
+        "earned their outcome alone; raise --oracle_timeout_s, or see to the oracle"
     )
 
 

@@ -160,7 +160,7 @@ class OracleArgs:
     """What scores responses (oracles/)."""
 
     oracle: str = "math"
-    """math, or the import path (module:Class) of your own; in searches also value, prm, monte_carlo, tree, self_critic, remote (see --search_oracle)."""
+    """math, or the import path (module:Class) of your own; value, prm, monte_carlo, tree, self_critic or remote reward steps too, several as NAME=WEIGHT,NAME=WEIGHT (--step_reward); searches: see --search_oracle."""
     oracle_type: Literal["reward"] = "reward"
     """Oracles that return rewards."""
     audit_grader: bool = False
@@ -418,6 +418,12 @@ class Args:
     def is_searched(self) -> bool:
         """Whether evaluation searches."""
         return self.search.method != "sample"
+
+    @property
+    def step_oracle(self) -> str:
+        """The step oracles that reward steps in training; empty: outcomes alone are rewarded."""
+        is_of_steps = self.oracle.is_rule_based and self.oracle.oracle != "math"
+        return self.oracle.oracle if is_of_steps and self.algorithm.algo == "ppo" else ""
 
     @property
     def searches_by(self) -> str:

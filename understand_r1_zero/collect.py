@@ -33,6 +33,7 @@ def training_sampling(args: Args) -> Sampling:
         top_k=sampling.top_k,
         max_tokens=sampling.generate_max_length,
         has_greedy=args.algorithm.critic_type == "remax",
+        has_step_rewards=bool(args.step_oracle),
     )
 
 

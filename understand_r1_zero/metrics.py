@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from understand_r1_zero.grading.audit import disagreement_shares
-from understand_r1_zero.types import Group, Response, Sampling, Status
+from understand_r1_zero.types import Group, Response, Sampling, Status, Unvalued
 
 
 def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> dict[str, float]:
@@ -25,6 +25,7 @@ def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> 
     - `actor/staleness_mean`, `_max`: policy versions between a response's oldest token and now.
     - `train/all_zero_rewards_count`, `train/all_one_rewards_count`: groups that teach nothing.
     - `grader/disagree/{preset}` with `--audit_grader`: `audit.disagreement_shares`.
+    - with an oracle of steps: `step_metrics`.
 
     Departs from Oat, whose `actor/rewards` was taken before truncation zeroed rewards and whose
     `actor/avg_reward` hid negative ones; here both are the mean of what the learner maximises.
@@ -59,7 +60,37 @@ def actor_metrics(groups: Sequence[Group], sampling: Sampling, version: int) -> 
         **status_shares(responses),
         **uniform_group_counts(groups),
         **disagreement_shares(groups, "grader/disagree"),
+        **step_metrics(groups),
     }
+
+
+def step_metrics(groups: Sequence[Group]) -> dict[str, float]:
+    """What an oracle of steps paid, and what it cost; nothing where none was asked.
+
+    - `actor/step_reward_mean`: a step; `actor/step_reward_sum`: a valued response, over its steps; both
+      after `--step_reward_coef`, and missing where no response was valued.
+    - `actor/steps_mean`: steps of a valued response.
+    - `actor/oracle_tokens`: sampled by the oracle for the batch, besides `actor/num_tokens`.
+    - `actor/oracle_time`: mean seconds a group spent with the oracle, those in a queue included.
+    - `actor/oracle_skipped`: share of responses without values; `actor/oracle_skipped_{why}` for each
+      `types.Unvalued`.
+    """
+    responses = [response for group in groups for response in group.responses]
+    skipped = [response.unvalued for response in responses]
+    valued = [r.verdict.step_rewards for r in responses if r.step_ends]
+    if not valued and not any(skipped):
+        return {}
+    found = {
+        "actor/oracle_tokens": float(sum(group.oracle_tokens for group in groups)),
+        "actor/oracle_time": float(np.mean([group.oracle_s for group in groups])),
+        "actor/oracle_skipped": 1 - len(valued) / len(responses),
+    }
+    found |= {f"actor/oracle_skipped_{why}": skipped.count(why) / len(skipped) for why in Unvalued}
+    if valued:
+        found["actor/step_reward_mean"] = float(np.mean(np.concatenate(valued)))
+        found["actor/step_reward_sum"] = float(np.mean([sum(rewards) for rewards in valued]))
+        found["actor/steps_mean"] = float(np.mean([len(rewards) for rewards in valued]))
+    return found
 
 
 def status_shares(responses: Sequence[Response]) -> dict[str, float]:
@@ -69,7 +100,7 @@ def status_shares(responses: Sequence[Response]) -> dict[str, float]:
 
 
 def uniform_group_counts(groups: Sequence[Group]) -> dict[str, float]:
-    """Count the groups whose rewards are all equal, so that every advantage is zero.
+    """Count the groups whose rewards, those of steps included, are all equal, so that every advantage is zero.
 
     `train/all_one_rewards_count`: all correct; `train/all_zero_rewards_count`: none correct;
     `train/zero_variance_count`: both, the rare group of equal rewards for unequal statuses, and a
@@ -77,7 +108,9 @@ def uniform_group_counts(groups: Sequence[Group]) -> dict[str, float]:
     is read from the status, so that another reward scale changes nothing.
     """
     known = [[r.verdict for r in group.responses if _is_known(r)] for group in groups]
-    uniform = [verdicts for verdicts in known if len({v.reward for v in verdicts}) <= 1]
+    uniform = [
+        verdicts for verdicts in known if len({(v.reward, v.step_rewards) for v in verdicts}) <= 1
+    ]
     are_correct = [{v.status is Status.CORRECT for v in verdicts} for verdicts in uniform]
     return {
         "train/all_zero_rewards_count": float(are_correct.count({False})),

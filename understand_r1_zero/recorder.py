@@ -61,7 +61,8 @@ class Recorder:
             self._run.write_samples(step, groups, self._grader.conventions)
         self.row(step, metrics)
         self.console.step(step, metrics)
-        for warning in self._alarms.check(step, metrics):
+        told = [warning for group in groups for warning in group.warnings]
+        for warning in (*told, *self._alarms.check(step, metrics)):
             self.console.warn(warning)
         self._grader.add(step, groups)
 

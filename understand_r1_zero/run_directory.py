@@ -267,6 +267,8 @@ def _response_record(response: Response) -> dict[str, Any]:
         record["reason"] = verdict.reason
     if verdict.step_rewards:
         record["step_rewards"] = list(verdict.step_rewards)
+    if response.unvalued:
+        record["unvalued"] = str(response.unvalued)
     if verdict.audit:
         record["presets"] = {preset: str(status) for preset, status in verdict.audit}
     return record

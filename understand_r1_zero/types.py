@@ -28,6 +28,21 @@ class Status(StrEnum):
     """The gold answer cannot be parsed: nothing is known, and nothing may be learned from it."""
 
 
+class Unvalued(StrEnum):
+    """Why an oracle of steps has not valued a response, which then earns its outcome alone."""
+
+    TRUNCATED = "truncated"
+    UNKNOWN = "unknown"
+    """Its gold answer cannot be read: nothing may be learned from it."""
+    NO_STEPS = "no_steps"
+    """It has no text."""
+    BUDGET = "budget"
+    """The oracles' tokens of this training step were spent."""
+    TIMEOUT = "timeout"
+    ERROR = "error"
+    """The oracle raised one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One dataset row: the text to solve and its gold answers, any of which is right."""
@@ -67,7 +82,8 @@ class Sampling:
     """How to sample one group: the engine-independent part of vLLM's sampling parameters.
 
     `seed` (None: the engine's own stream) makes the group reproducible; `temperature` 0 is greedy;
-    `has_greedy` asks for one greedy response besides, ReMax's baseline.
+    `has_greedy` asks for one greedy response besides, ReMax's baseline; `has_step_rewards` for the
+    values of steps, by the actor's oracle.
     """
 
     num_samples: int
@@ -77,6 +93,7 @@ class Sampling:
     max_tokens: int
     seed: int | None = None
     has_greedy: bool = False
+    has_step_rewards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,8 @@ class Response:
     `token_ids` int32 (T,) includes the end-of-sequence token when the model emitted it;
     `sampler_logprobs` float32 (T,) are nats after temperature, under the sampling policy;
     `version_spans` cover the T tokens in order; `step_ends` are the positions of the last token of each
-    step that `verdict.step_rewards` is of, where somebody has told the steps apart.
+    step that `verdict.step_rewards` is of, where somebody has told the steps apart; `unvalued` is why
+    there are none, where an oracle of steps was to value them.
     """
 
     text: str
@@ -104,6 +122,7 @@ class Response:
     version_spans: tuple[VersionSpan, ...]
     verdict: Verdict
     step_ends: tuple[int, ...] = ()
+    unvalued: Unvalued | None = None
 
     @property
     def oldest_version(self) -> int:
@@ -119,6 +138,7 @@ class Group:
     seconds this group spent in the engine and in the oracle; `greedy` is the response that
     `Sampling.has_greedy` asked for, which is no part of the group. A problem that was searched has its `tree`
     as a record (search/records.py), and the chosen solution as its one response; `warnings` are for the user.
+    An oracle of steps took `oracle_s` wall seconds of its own and sampled `oracle_tokens`.
     """
 
     index: int
@@ -131,6 +151,8 @@ class Group:
     greedy: Response | None = None
     tree: dict[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    oracle_tokens: int = 0
+    oracle_s: float = 0.0
 
     @property
     def rewards(self) -> np.ndarray:

@@ -9,6 +9,7 @@ from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.oracle_names import parse_oracles
 from understand_r1_zero.search.settings import settings_of
 from understand_r1_zero.stages import is_pending
+from understand_r1_zero.validate_step_rewards import is_read, step_reward_refusals
 from understand_r1_zero.values import check_classifier
 
 _AT_LEAST = {
@@ -56,10 +57,14 @@ def _unread(args: Args) -> Iterator[str]:
     for owner in owners:
         for field in fields(getattr(args, owner)):
             value = getattr(getattr(args, owner), field.name)
-            if value != getattr(getattr(defaults, owner), field.name):
-                yield (
-                    f"--{field.name} {value} changes nothing without a search; name one by --method, or drop it"
-                )
+            is_default = value == getattr(getattr(defaults, owner), field.name)
+            if is_default or is_read(args, field.name):
+                continue
+            with_oracle = f" and with --oracle {args.step_oracle}" if args.step_oracle else ""
+            yield (
+                f"--{field.name} {value} changes nothing without a search{with_oracle}; name one by --method, "
+                "or drop it"
+            )
 
 
 def _ranges(args: Args) -> Iterator[str]:
@@ -98,16 +103,17 @@ def _choices(args: Args) -> Iterator[str]:
             f"--step_temperature must be above 0 with --method {settings.method}, whose samples would all "
             "be one; use --method greedy"
         )
-    yield from _missing(args, oracles)
+    yield from _missing(args, args.searches_by, oracles)
 
 
-def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
+def _missing(args: Args, spec: str, oracles: dict[str, float]) -> Iterator[str]:
+    """What the flags of the oracles that `spec` names lack."""
     flags = args.valuing
     is_prm = "prm" in oracles and flags.prm_kind == "classifier"
     is_value = "value" in oracles or ("tree" in oracles and bool(flags.value_model))
     if is_prm or is_value:
         if not flags.value_model:
-            yield f"--oracle {args.searches_by} reads a model: give its directory by --value_model"
+            yield f"--oracle {spec} reads a model: give its directory by --value_model"
         elif not is_pending(flags.value_model):
             try:
                 check_classifier(Path(flags.value_model), 1 if is_value else 2)
@@ -115,7 +121,7 @@ def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
                 yield str(error)
     if is_value and "prm" in oracles:
         yield (
-            f"--oracle {args.searches_by} reads two models, a value model and a process reward model, and "
+            f"--oracle {spec} reads two models, a value model and a process reward model, and "
             "--value_model names one; leave one oracle out"
         )
     if "remote" in oracles and not flags.remote_url.startswith(("http://", "https://")):
@@ -130,19 +136,32 @@ def _missing(args: Args, oracles: dict[str, float]) -> Iterator[str]:
 
 
 def check_training(args: Args) -> None:
-    """Refuse to train by an oracle of steps, and flags of other commands.
+    """Refuse flags of rewards of steps that do not fit, and those of other commands.
 
     Raises:
-        ValueError: `--oracle` names one, or a flag is given that only another command reads.
+        ValueError: one line a refusal.
     """
     defaults = Args()
-    for owner, command in _OTHER_COMMANDS.items():
-        for field in fields(getattr(args, owner)):
-            value = getattr(getattr(args, owner), field.name)
-            if value != getattr(getattr(defaults, owner), field.name):
-                raise ValueError(f"--{field.name} {value} is of the command {command}; drop it")
-    if args.oracle.is_rule_based and args.oracle.oracle != "math":
-        raise ValueError(
-            f"--oracle {args.oracle.oracle} values the steps of searches, and training wants rewards of "
-            "responses: use math or your own module:Class, and --search_oracle for searches in evaluation"
-        )
+    refusals = [
+        f"--{field.name} {value} is of the command {command}; drop it"
+        for owner, command in _OTHER_COMMANDS.items()
+        for field in fields(getattr(args, owner))
+        if (value := getattr(getattr(args, owner), field.name))
+        != getattr(getattr(defaults, owner), field.name)
+    ]
+    refusals += step_reward_refusals(args)
+    if args.step_oracle and not refusals:
+        refusals += _step_oracle(args)
+    if refusals:
+        raise ValueError("\n".join(refusals))
+
+
+def _step_oracle(args: Args) -> Iterator[str]:
+    if not args.is_searched:  # else they were looked at
+        yield from _ranges(args)
+    try:
+        load_codec(args.steps.step_codec)
+    except ValueError as error:
+        yield str(error)
+        return
+    yield from _missing(args, args.step_oracle, parse_oracles(args.step_oracle))

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from actors.asking import Asked
 from actors.samples import Sample
-from actors.sampling import SamplingActor, _Asked
+from actors.sampling import SamplingActor
 from learners.trajectories import to_trajectories
 from oracles.load import load_oracle
 from understand_r1_zero.args import Args, GradingArgs, OracleArgs, RewardArgs
@@ -60,7 +61,7 @@ def graded(args, kinds, oracle=None, row=0, gold="15"):
         for kind, length in zip(kinds, lengths, strict=True)
     ]
     problem = Problem("sums", row, "4 + 11 =", (gold,))
-    asked = _Asked(row, problem, "Q", np.zeros(3, np.int32), 0.0)
+    asked = Asked(row, problem, "Q", np.zeros(3, np.int32), 0.0)
     with ThreadPoolExecutor(1) as actor._threads:
         return asyncio.run(actor._grade(asked, samples))
 

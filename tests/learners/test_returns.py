@@ -212,3 +212,40 @@ def test_batch_normalised_advantages_do_not_depend_on_the_order_of_responses():
     for row, i in zip(batch.split(found), order, strict=True):
         assert row.tolist() == pytest.approx(expected[i], rel=1e-5)
     assert math.isfinite(float(found.sum()))
+
+
+@pytest.mark.parametrize("critic_type", ADVANTAGES)
+@pytest.mark.parametrize("ends", [{2: (1, 4, 6)}, {2: (6,)}, {2: (1, 6), 0: (2,)}, {3: ()}])
+def test_responses_without_steps_have_their_outcomes_advantage_beside_those_with(critic_type, ends):
+    """An oracle that had no time for some: their steps are missing, and nothing else."""
+    trajectories = draw(9, has_steps=False)
+    rng = random.Random(10)
+    some = [
+        replace(
+            t, step_ends=ends.get(i, ()), step_rewards=tuple(rng.random() for _ in ends.get(i, ()))
+        )
+        for i, t in enumerate(trajectories)
+    ]
+    recipe, batch = Recipe(critic_type), Batch.of(some)
+    found = split(token_advantages(batch, Rewards.of(some, OFFSETS, 1.0), None, recipe))
+    expected = plain_token_advantages(some, split(np.zeros(OFFSETS[-1])), recipe)
+    for row, plain in zip(found, expected, strict=True):
+        assert np.isfinite(row).all() and row == pytest.approx(plain, rel=1e-5, abs=1e-6)
+    if critic_type not in BATCH_NORMALISED:
+        alone = split(token_advantages(batch, Rewards.of(trajectories, OFFSETS, 1.0), None, recipe))
+        for i in set(range(len(some))) - set(ends):
+            assert found[i] == alone[i]
+
+
+def test_steps_are_compared_with_the_groups_other_steps_alone():
+    """Group 0: three tokens with steps worth 1 and 0, seven tokens without any."""
+    ends, earned = {0: (0, 2)}, {0: (1.0, 0.0)}
+    trajectories = [
+        replace(t, reward=1.0, step_ends=ends.get(i, ()), step_rewards=earned.get(i, ()))
+        for i, t in enumerate(draw(11, has_steps=False))
+    ]
+    found = token_advantages(
+        Batch.of(trajectories), Rewards.of(trajectories, OFFSETS, 1.0), None, Recipe("drgrpo")
+    )
+    assert split(found)[0] == [0.0, -0.5, -0.5]
+    assert split(found)[2] == [0.0] * 7

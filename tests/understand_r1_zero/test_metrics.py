@@ -4,13 +4,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from understand_r1_zero.metrics import Timer, actor_metrics, status_shares, uniform_group_counts
+from understand_r1_zero.metrics import (
+    Timer,
+    actor_metrics,
+    status_shares,
+    step_metrics,
+    uniform_group_counts,
+)
 from understand_r1_zero.types import (
     Group,
     Problem,
     Response,
     Sampling,
     Status,
+    Unvalued,
     Verdict,
     VersionSpan,
 )
@@ -160,3 +167,39 @@ def test_timer_counts_a_phase_that_raises():
     with pytest.raises(KeyError), timer("save"):
         raise KeyError
     assert "time/save_s" in timer.take()
+
+
+def stepped(*rewards: float) -> Response:
+    plain = response(Status.INCORRECT, num_tokens=len(rewards))
+    verdict = replace(plain.verdict, step_rewards=rewards)
+    return replace(plain, verdict=verdict, step_ends=tuple(range(len(rewards))))
+
+
+def test_rewards_of_steps_by_hand():
+    skipped = replace(response(Status.CORRECT), unvalued=Unvalued.BUDGET)
+    late = replace(response(Status.CORRECT), unvalued=Unvalued.TIMEOUT)
+    groups = [
+        replace(group(0, stepped(1.0, 0.5, 0.0), skipped), oracle_tokens=30, oracle_s=2.0),
+        replace(group(1, stepped(0.5), late), oracle_tokens=12, oracle_s=1.0),
+    ]
+    found = step_metrics(groups)
+    assert found["actor/step_reward_mean"] == 0.5
+    assert found["actor/step_reward_sum"] == 1.0
+    assert found["actor/steps_mean"] == 2.0
+    assert (found["actor/oracle_tokens"], found["actor/oracle_time"]) == (42.0, 1.5)
+    assert found["actor/oracle_skipped"] == 0.5
+    assert found["actor/oracle_skipped_budget"] == found["actor/oracle_skipped_timeout"] == 0.25
+    assert found["actor/oracle_skipped_error"] == 0.0
+    assert found.items() <= actor_metrics(groups, SAMPLING, version=5).items()
+    assert step_metrics([group(0, response(Status.CORRECT))]) == {}
+    assert "actor/step_reward_mean" not in step_metrics([group(0, skipped)])
+
+
+def test_a_group_whose_steps_differ_teaches_something():
+    same = [group(0, stepped(0.5, 1.0), stepped(0.5, 1.0))]
+    assert uniform_group_counts(same)["train/all_zero_rewards_count"] == 1
+    assert uniform_group_counts([group(0, stepped(0.5, 1.0), stepped(1.0, 0.5))]) == {
+        "train/all_zero_rewards_count": 0.0,
+        "train/all_one_rewards_count": 0.0,
+        "train/zero_variance_count": 0.0,
+    }

@@ -119,19 +119,6 @@ def test_what_fits_is_taken(flags):
     assert args.is_searched == ("--method" in flags)
 
 
-@pytest.mark.parametrize("oracle", ["value", "math=1", "prm=0.5,math=0.5", "monte_carlo"])
-def test_oracles_of_steps_do_not_train(capsys, oracle):
-    flags = [*BY_VALUE.split(), "--search_oracle", "math", "--oracle", oracle]
-    assert parse(flags).searches_by == "math"
-    with pytest.raises(SystemExit) as stopped:
-        parse_training(flags)
-    assert stopped.value.code == 2
-    said = capsys.readouterr()
-    assert said.out == "" and said.err.count("\n") == 1
-    assert f"--oracle {oracle} values the steps of searches" in said.err
-    assert "--search_oracle" in said.err
-
-
 @pytest.mark.parametrize("oracle", ["math", "mine:Oracle"])
 def test_oracles_of_responses_train_beside_searches(oracle):
     args = parse_training(f"{BY_VALUE} --search_oracle value --oracle {oracle}".split())
@@ -139,7 +126,7 @@ def test_oracles_of_responses_train_beside_searches(oracle):
 
 
 def test_the_program_refuses_before_anything_starts(repository, tmp_path):
-    flags = f"{BY_VALUE} --save_path {tmp_path / 'run'}".split()
+    flags = f"{BY_VALUE} --oracle math=1 --save_path {tmp_path / 'run'}".split()
     ended = subprocess.run(
         [sys.executable, "train_zero_math.py", *flags],
         cwd=repository,
@@ -147,7 +134,7 @@ def test_the_program_refuses_before_anything_starts(repository, tmp_path):
         text=True,
     )
     assert ended.returncode == 2 and ended.stdout == ""
-    assert ended.stderr.startswith("train_zero_math.py: --oracle value values the steps")
+    assert ended.stderr.startswith("train_zero_math.py: --oracle math=1 has no oracle of steps")
     assert ended.stderr.count("\n") == 1 and not (tmp_path / "run").exists()
 
 
