@@ -87,7 +87,8 @@ CLAIMS = (
         stage("beam", 2),
         "MATH 53.6 -> 65.7",
     ),
-    Claim("svpo", "sampled", stage("policy", 1, "before"), stage("policy"), "not found"),
+    Claim("svpo", "sampled, start -> joint", stage("joint", 1, "before"), stage("joint"), ""),
+    Claim("svpo", "sampled, joint -> SVPO", stage("joint"), stage("policy"), "not found"),
     Claim("svpo", "sampled -> beam (3, 5)", stage("policy"), stage("beam"), "not found"),
     Claim(
         "rest_mcts",

@@ -42,6 +42,6 @@ def _row(solution: Solution, codec: StepCodec) -> dict[str, Any]:
         return {"query": solution.question, "response": solution.text.rstrip()}
     text, spans = solution.text.rstrip(), solution.trained_spans
     row: dict[str, Any] = {"prompt": codec.prompt(solution.question), "completion": text}
-    if spans not in (None, [(0, len(text))]):
-        row["trained_spans"] = spans
+    if spans is not None:
+        row["trained_spans"] = [(start, min(end, len(text))) for start, end in spans]
     return row

@@ -47,18 +47,10 @@ class Solution:
 
     @property
     def trained_spans(self) -> list[tuple[int, int]] | None:
-        """The characters that the policy wrote; None where it wrote all of them.
-
-        Line ends behind the last step are a codec's: a policy ends its text there.
-        """
-        text = self.text
-        length = len(text.rstrip())
-        spans = [
-            (start, min(end, length))
-            for start, end in trainable_spans(self.steps)
-            if start < length
-        ]
-        return None if spans == [(0, len(text))] else spans
+        """The characters that the policy wrote; None where it wrote all of them."""
+        if all(step.observation_start is None for step in self.steps):
+            return None
+        return trainable_spans(self.steps)
 
     @property
     def mean_q(self) -> float:
