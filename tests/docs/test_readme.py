@@ -9,7 +9,7 @@ import pytest
 from oracles.load import as_verdict, load_oracle
 from understand_r1_zero.args import Args, OracleArgs
 from understand_r1_zero.args_search import SearchArgs
-from understand_r1_zero.cli import parse
+from understand_r1_zero.cli import parse, parse_training
 from understand_r1_zero.flags import OTHER_NAMES, flags_of
 from understand_r1_zero.grade import GradeArgs
 from understand_r1_zero.grade import parse as parse_grade
@@ -117,9 +117,12 @@ def test_scripts_that_are_run_exist():
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=name_of)
 def test_every_recipe_parses_and_is_in_the_table(workplace, recipe):
-    # Recipes of searches leave the value model to the command line.
-    is_valued = 'oracle = "value"' in recipe.read_text()
-    parse(["--config", str(recipe), *(VALUE_MODEL if is_valued else ())])
+    if "[[stages]]" in recipe.read_text():
+        assert parse_training(["--config", str(recipe), "--dry_run"]).run.rounds
+    else:
+        # Recipes of searches leave the value model to the command line.
+        is_valued = 'oracle = "value"' in recipe.read_text()
+        parse(["--config", str(recipe), *(VALUE_MODEL if is_valued else ())])
     table = (REPOSITORY / "examples" / "README.md").read_text()
     assert f"`{recipe.relative_to(REPOSITORY / 'examples')}`" in table
 
