@@ -10,7 +10,7 @@ from transformers import AutoTokenizer
 
 from understand_r1_zero.args import Args, DataArgs, SamplingArgs
 from understand_r1_zero.args_preference import PreferenceArgs
-from understand_r1_zero.args_supervised import ValueArgs
+from understand_r1_zero.args_supervised import SupervisedArgs, ValueArgs
 from understand_r1_zero.preference_data import load_pairs
 from understand_r1_zero.value_examples import load_value_examples
 
@@ -32,7 +32,15 @@ def tokenizer(repository):
 def load(tmp_path, tokenizer):
     """Pairs of rows written to a file of the given name."""
 
-    def load(rows, name="pairs.jsonl", max_prompt=1024, max_response=64, head="linear", **flags):
+    def load(
+        rows,
+        name="pairs.jsonl",
+        max_prompt=1024,
+        max_response=64,
+        head="linear",
+        end_token="",
+        **flags,
+    ):
         path = tmp_path / name
         if name.endswith(".parquet"):
             datasets.Dataset.from_list(rows).to_parquet(path)
@@ -46,6 +54,7 @@ def load(tmp_path, tokenizer):
             data=DataArgs(prompt_max_length=max_prompt),
             sampling=SamplingArgs(generate_max_length=max_response),
             value=ValueArgs(value_head=head),
+            supervised=SupervisedArgs(sft_end_token=end_token),
         )
         return load_pairs(args, tokenizer)
 
@@ -143,6 +152,19 @@ def test_evidence_columns_give_weights_and_labels(load):
     pairs = load(rows, pair_weights="margin", soft_labels="visits").pairs
     assert [pair.weight for pair in pairs] == pytest.approx([2 / 3, 4 / 3])
     assert [pair.label_smoothing for pair in pairs] == [0.25, 0.25]
+
+
+def test_whole_responses_end_as_the_policy_does(load, tokenizer):
+    end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+    assert end != tokenizer.eos_token_id
+    rows = [TEXTS[0] | {"rejected_is_whole": False}]
+    (pair,) = load(rows, end_token="<|im_end|>").pairs
+    assert pair.chosen_token_ids[-1] == end
+    assert pair.rejected_token_ids[-1] not in (end, tokenizer.eos_token_id)
+    with pytest.raises(
+        ValueError, match="--sft_end_token must be a token of --pretrain's tokenizer"
+    ):
+        load(rows, end_token="<|nobody|>")
 
 
 @pytest.mark.parametrize("name", ["pairs.jsonl", "pairs.parquet"])

@@ -36,3 +36,16 @@ def test_steps_of_a_codec_with_a_prompt_of_its_own_follow_that():
         }
     ]
     assert made(XML, forked()) == [{"prompt": prompt, "completion": "a\nb\nc 4"}]
+
+
+def test_line_ends_behind_a_solution_are_the_codecs_and_not_trained_on():
+    tree = SearchTree({"question": "q", "answer": "4"})
+    put(tree, ROOT, "So 4\n", answer="4", reward=1.0)
+    assert made(LINES, tree) == [{"query": "2 + 2 =", "response": "So 4"}]
+    tree = SearchTree({"question": "q", "answer": "4"})
+    step = {"code": "4", "observation": "4", "observation_start": 5}
+    number = put(tree, ROOT, "code\n<output>4</output>\n", **step)
+    put(tree, number, "So 4\n", answer="4", reward=1.0)
+    (row,) = made(XML, tree)
+    assert row["completion"].endswith("So 4")
+    assert row["trained_spans"] == [(0, 5), (24, 28)]
