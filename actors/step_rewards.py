@@ -11,7 +11,7 @@ from typing import Any, Literal
 from actors.oracle_budget import OracleBudget
 from actors.policy_steps import metered
 from understand_r1_zero.args_step_rewards import StepRewardArgs
-from understand_r1_zero.search.codecs.step import StepCodec
+from understand_r1_zero.search.codecs.step import StepCodec, ended
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import StepOracle, StepScores
 from understand_r1_zero.search.step_sampler import node_seed
@@ -107,7 +107,7 @@ class StepRewards:
             return replace(response, unvalued=Unvalued.BUDGET), 0
         with metered() as meter:
             try:
-                values = await self._values(problem, steps, seed)
+                values = await self._values(problem, ended(steps, self.codec), seed)
             finally:
                 await self.budget.settle(meter.num_tokens)
         if isinstance(values, Unvalued):

@@ -98,7 +98,12 @@ def _choices(args: Args) -> Iterator[str]:
     except ValueError as error:
         yield str(error)
         return
-    if args.steps.step_temperature == 0 and settings.num_samples_at_once > 1:
+    if settings.method == "greedy" and settings.num_samples_at_once > 1:
+        yield (
+            f"--num_children must be 1 with --method greedy, whose samples are all one, got "
+            f"{settings.num_children}; drop it"
+        )
+    elif args.steps.step_temperature == 0 and settings.num_samples_at_once > 1:
         yield (
             f"--step_temperature must be above 0 with --method {settings.method}, whose samples would all "
             "be one; use --method greedy"

@@ -31,6 +31,7 @@ BY_VALUE = f"--method mcts --oracle value --value_model {VALUE}"
         ("--step_top_p 0", ["--step_top_p must be above 0, got 0"]),
         ("--step_top_p 1.1", ["--step_top_p must be at most 1, got 1.1"]),
         ("--value_gpu_ratio 0", ["--value_gpu_ratio must be above 0, got 0"]),
+        ("--method greedy --num_children 5", ["--num_children must be 1 with --method greedy"]),
         ("--width 0", ["--width must be at least 1, got 0"]),
         ("--search_samples 0", ["--search_samples must be at least 1, got 0"]),
         ("--search_tokens 0", ["--search_tokens must be above 0, got 0"]),

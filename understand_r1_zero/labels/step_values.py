@@ -15,7 +15,7 @@ from understand_r1_zero.labels.q_values import path_values
 from understand_r1_zero.labels.rewritten import written
 from understand_r1_zero.labels.solutions import LeftOut, Solution, select, solutions_of
 from understand_r1_zero.labels.sources import ProblemGroup
-from understand_r1_zero.search.codecs.step import StepCodec
+from understand_r1_zero.search.codecs.step import StepCodec, ended
 from understand_r1_zero.search.records import FACTS_KEY
 from understand_r1_zero.search.step_values import (
     StepLabel,
@@ -50,7 +50,7 @@ def row_of(solution: Solution, values: Values, codec: StepCodec) -> dict[str, An
     """The row of a solution whose steps have these values."""
     row: dict[str, Any] = {
         "prompt": codec.prompt(solution.question),
-        "steps": [step.text for step in solution.steps],
+        "steps": [step.text for step in ended(solution.steps, codec)],
         "values": values,
     }
     if (spans := solution.trained_spans) is not None:

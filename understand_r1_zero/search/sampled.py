@@ -9,7 +9,7 @@ from typing import Any
 
 from understand_r1_zero.data import parse_answers
 from understand_r1_zero.grading.grader import Grader
-from understand_r1_zero.search.codecs.step import StepCodec
+from understand_r1_zero.search.codecs.step import StepCodec, ended
 from understand_r1_zero.search.records import (
     OUR_KEY,
     facts_of,
@@ -149,7 +149,7 @@ def of_responses(
     if not golds:
         raise ValueError("it has no gold answer")
     own = record.get(OUR_KEY) or {}
-    steps = [tuple(codec.split(text)) for text in texts]
+    steps = [tuple(ended(codec.split(text), codec)) for text in texts]
     if own:
         statuses, answers = [Status(each) for each in own["statuses"]], own["answers"]
     else:

@@ -109,7 +109,7 @@ def test_responses_of_other_programs_are_cut_and_graded(grader):
     assert [step.text for step in question.solutions[0].steps] == [
         "2+2=4\n",
         "4+1=5\n",
-        "\\boxed{5}",
+        "\\boxed{5}\n",
     ]
     assert [each.answer for each in question.solutions] == ["5", "6", None]
     assert len(list(distinct(question))) == 2

@@ -5,7 +5,7 @@ its token ids hold; what the format still lacks (a closing tag, a line end, an o
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 from typing import Protocol
@@ -117,3 +117,18 @@ def cut(solution: str, positions: Iterable[int]) -> list[str]:
         elif piece:
             pieces.append(piece)
     return pieces
+
+
+def ended(steps: Sequence[Step], codec: StepCodec) -> list[Step]:
+    """The steps of a whole solution as a search has them, the last one ended as the codec ends it.
+
+    A response stops where its policy stopped, a searched step has its line end: values are read at the last token,
+    which must be the same one in training, search and verification. A last piece that is no step stays as it is.
+    """
+    if not steps:
+        return []
+    *before, last = steps
+    parsed = codec.parse(last.text, before)
+    if isinstance(parsed, Step) and parsed.text.startswith(last.text):
+        last = replace(last, text=parsed.text)
+    return [*before, last]

@@ -2,8 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understand_r1_zero.search.codecs.step import cut, with_line_end, with_stop
+from understand_r1_zero.search.codecs.registry import load_codec
+from understand_r1_zero.search.codecs.step import cut, ended, with_line_end, with_stop
 from understand_r1_zero.search.step import Step, trainable_spans
+from understand_r1_zero.templates import load_template
 
 
 @pytest.mark.parametrize(
@@ -56,3 +58,23 @@ def test_neighbouring_spans_are_one():
 
 def test_a_step_that_is_all_observation_has_no_span():
     assert trainable_spans([Step("5\n", observation="5", observation_start=0)]) == []
+
+
+@pytest.mark.parametrize("name", ["lines", "step_k", "xml"])
+def test_a_response_ends_as_a_searched_solution_does(name):
+    codec = load_codec(name, load_template("no"))
+    whole = {
+        "lines": ["1+1=2\n", "\\boxed{2}"],
+        "step_k": ["Step 1: 1+1=2\n", "Step 2: The answer is \\boxed{2}."],
+        "xml": ["<step>\n<p>\nIt is 2.\n</p>\n<p>\nFinal Answer: 2\n</p>\n</step>"],
+    }[name]
+    response = codec.split("".join(whole))
+    assert [step.text for step in response] == whole
+    searched = codec.parse(whole[-1], response[:-1])
+    assert isinstance(searched, Step)
+    found = ended(response, codec)
+    assert [step.text for step in found] == [*whole[:-1], searched.text]
+    assert found[-1].answer == "2"
+    assert found[-1].text == whole[-1] + "\n"
+    assert ended(found, codec) == found, "a searched solution stays as it is"
+    assert ended([], codec) == []
