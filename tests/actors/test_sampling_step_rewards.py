@@ -14,6 +14,7 @@ from examples.tiny.step_samples import search_problems
 from understand_r1_zero import cli
 from understand_r1_zero.encoding import last_tokens
 from understand_r1_zero.search.codecs.registry import load_codec
+from understand_r1_zero.search.codecs.step import ended
 from understand_r1_zero.templates import load_template, render_qwen_math
 from understand_r1_zero.types import Sampling, Unvalued
 
@@ -66,8 +67,10 @@ def test_a_value_model_pays_for_steps_and_evaluation_asks_nothing_of_it(start):
     group = runner.run(actor.sample(0, problem, SAMPLING))
     codec = load_codec("lines", load_template("qwen_math"))
     for response in group.responses:
-        steps = [step.text for step in codec.split(response.text)]
-        expected = value_of(problem, steps)
+        split = codec.split(response.text)
+        steps = [step.text for step in split]
+        # Its values are read as a search reads them, behind the line end of the last step.
+        expected = value_of(problem, [step.text for step in ended(split, codec)])
         assert response.verdict.step_rewards == pytest.approx(expected, abs=1e-4)
         assert len(response.step_ends) == len(steps)
         ids = response.token_ids
