@@ -76,8 +76,7 @@ def accuracies(directory, aggregate):
             if "boxed" not in text:
                 continue
             answer = text.split("{")[1].split("}")[0]
-            # As in a search, the last step has a line end.
-            score = aggregate(step_values(directory, row["prompt"], text + "\n"))
+            score = aggregate(step_values(directory, row["prompt"], text))
             sums[answer] = sums.get(answer, 0.0) + score
             top = max(top, (score, answer), key=lambda pair: pair[0])
         best += top[1] == row["answer"]
