@@ -171,6 +171,11 @@ class OracleArgs:
         """Whether answers are compared with gold answers, so that --preset and its like count."""
         return ":" not in self.oracle
 
+    @property
+    def is_of_steps(self) -> bool:
+        """Whether it names what values steps, and not the grader alone."""
+        return self.is_rule_based and self.oracle != "math"
+
 
 @dataclass(frozen=True)
 class GradingArgs:
@@ -422,8 +427,8 @@ class Args:
     @property
     def step_oracle(self) -> str:
         """The step oracles that reward steps in training; empty: outcomes alone are rewarded."""
-        is_of_steps = self.oracle.is_rule_based and self.oracle.oracle != "math"
-        return self.oracle.oracle if is_of_steps and self.algorithm.algo == "ppo" else ""
+        pays_steps = self.oracle.is_of_steps and self.algorithm.algo == "ppo"
+        return self.oracle.oracle if pays_steps else ""
 
     @property
     def searches_by(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from understand_r1_zero.console import table
-from understand_r1_zero.search.explore import first_pit, given_chain
+from understand_r1_zero.labels.explored import first_pit, given_chain
 from understand_r1_zero.search.records import OUR_KEY, facts_of
 from understand_r1_zero.search.tree import SearchTree
 from understand_r1_zero.types import Status
@@ -50,8 +50,8 @@ def explored_lines(trees: Iterable[SearchTree]) -> list[str]:
         num_right += round(sum(labels["num_right"] for labels in asked))
         if status in (Status.CORRECT, Status.UNKNOWN):
             continue
-        if (pit := first_pit(tree)) is not None:
-            pits[pit] += 1
+        if (place := first_pit(tree)) is not None:
+            pits[place + 1] += 1
         else:
             num_without += 1
     num_wrong = pits.total() + num_without

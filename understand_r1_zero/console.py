@@ -192,13 +192,18 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}h {minutes % 60:02}m"
 
 
-def _accuracy_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+def benchmarks_of(row: Mapping[str, Any]) -> list[str]:
+    """The benchmarks whose accuracy a row of metrics has, their average among them."""
     prefix, suffix = "eval/", "/accuracy"
-    benchmarks = [
+    return [
         key.removeprefix(prefix).removesuffix(suffix)
-        for key in after
+        for key in row
         if key.startswith(prefix) and key.endswith(suffix)
     ]
+
+
+def _accuracy_lines(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    benchmarks = benchmarks_of(after)
     if not benchmarks:
         return []
     # The average repeats a single benchmark.

@@ -84,12 +84,21 @@ def load_benchmarks(
         names = [name for name in names if name in chosen]
     benchmarks = {}
     for name in names:
-        keys = tables[name].keys or (
-            _column(tables[name], input_key, PROBLEM_KEYS, "--eval_input_key"),
-            _column(tables[name], output_key, ANSWER_KEYS, "--eval_output_key"),
-        )
+        keys = benchmark_keys(tables[name], input_key, output_key)
         benchmarks[name] = problems_of(tables[name], name, keys, limit)
     return benchmarks
+
+
+def benchmark_keys(table: Table, input_key: str, output_key: str) -> tuple[str, str]:
+    """The columns of problem and answer in a benchmark: those that are named, or else known ones.
+
+    Raises:
+        ValueError: it has neither.
+    """
+    return table.keys or (
+        _column(table, input_key, PROBLEM_KEYS, "--eval_input_key"),
+        _column(table, output_key, ANSWER_KEYS, "--eval_output_key"),
+    )
 
 
 def _column(

@@ -10,7 +10,6 @@ A round that was interrupted, wherever that was, goes on by the same command: fi
 over, the one that was under way goes on from its own file or checkpoint.
 """
 
-import ctypes
 import json
 import os
 import shutil
@@ -26,7 +25,9 @@ from typing import Any
 
 from understand_r1_zero.args import Args
 from understand_r1_zero.checkpoint import latest_checkpoint
-from understand_r1_zero.console import duration, table
+from understand_r1_zero.console import benchmarks_of, duration, table
+from understand_r1_zero.data import RESERVED_NAME
+from understand_r1_zero.interpreter.kernel import PR_SET_PDEATHSIG, prctl
 from understand_r1_zero.interrupt import stop_on_signals
 from understand_r1_zero.recipes import to_toml, toml_value, with_flags
 from understand_r1_zero.run_directory import append_rows, read_rows, write_atomic
@@ -49,7 +50,6 @@ RECIPE, LEDGER = "rounds.toml", "rounds.jsonl"
 INTERRUPTED = 130
 _REPOSITORY = Path(__file__).resolve().parent.parent
 _DIRECTORIES = ("train", "evaluate")
-_PR_SET_PDEATHSIG = 1
 _POLL_S = 0.1
 
 
@@ -130,18 +130,19 @@ def run_rounds(args: Args) -> int:
     with stop_on_signals() as should_stop:
         for number, stage in _schedule(stages, args.run.rounds):
             flags = stage_args(stage, args, made, number)
+            recipe = to_toml(flags, base_of(stage.run))
             work = _Work.of(directory, number, stage)
             row = done.get((number, stage.name))
             if row is None:
                 print(
                     f"\nround {number} of {args.run.rounds}, {stage.name}: {stage.run}", flush=True
                 )
-                row = work.run(to_toml(flags, base_of(stage.run)), should_stop)
+                row = work.run(recipe, should_stop)
                 if row is None:
                     print(f"stopped; go on: python train_zero_math.py --resume {directory}")
                     return INTERRUPTED
                 append_rows(ledger, [row])
-            elif work.recipe.read_text(encoding="utf-8") != to_toml(flags, base_of(stage.run)):
+            elif work.recipe.read_text(encoding="utf-8") != recipe:
                 raise ValueError(
                     f"stage {stage.name} of round {number} is done, with other flags ({work.recipe}); "
                     "give it these again, or choose another --save_path"
@@ -234,28 +235,24 @@ def run_command(argv: Sequence[str], should_stop: threading.Event) -> int:
 
 
 def _end_with_parent() -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def reached(part: str, output: Path) -> dict[str, Any]:
     """Accuracy, with its interval, by benchmark: `before` and `after` training, or once, of an evaluation."""
     if part == "train":
         rows = [row for row in read_rows(output / "metrics.jsonl") if _accuracies(row)]
-        found = {"before": _accuracies(rows[0]), "after": _accuracies(rows[-1])} if rows else {}
-        return found
+        return {"before": _accuracies(rows[0]), "after": _accuracies(rows[-1])} if rows else {}
     if part == "evaluate":
         return {"after": _evaluated(output)}
     return {}
 
 
 def _accuracies(row: Mapping[str, Any]) -> dict[str, list[float]]:
-    prefix, suffix = "eval/", "/accuracy"
-    keys = [key for key in row if key.startswith(prefix) and key.endswith(suffix)]
-    names = {key: key.removeprefix(prefix).removesuffix(suffix) for key in keys}
+    keys = {name: f"eval/{name}/accuracy" for name in benchmarks_of(row) if name != RESERVED_NAME}
     return {
         name: [row[key], row.get(f"{key}_low", row[key]), row.get(f"{key}_high", row[key])]
-        for key, name in names.items()
-        if name != "average"
+        for name, key in keys.items()
     }
 
 

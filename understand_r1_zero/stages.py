@@ -220,6 +220,5 @@ def reads_steps(base: Args, stage: Stage) -> bool:
     if stage.run == "collect":
         return given("collect", "sample") != "sample"
     is_searched = given("method", base.search.method) != "sample"
-    oracle = str(given("oracle", base.oracle.oracle))
-    pays_steps = stage.run == "train" and oracle != "math" and ":" not in oracle
-    return is_searched or pays_steps
+    oracle = replace(base.oracle, oracle=str(given("oracle", base.oracle.oracle)))
+    return is_searched or (stage.run == "train" and oracle.is_of_steps)

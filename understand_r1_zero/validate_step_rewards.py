@@ -54,7 +54,7 @@ def _oracles(args: Args) -> list[str]:
 def step_reward_refusals(args: Args) -> Iterator[str]:
     """What is wrong where `--oracle` is to reward steps, or flags say how and it does not."""
     spec = args.oracle.oracle
-    if not args.oracle.is_rule_based or spec == "math":
+    if not args.oracle.is_of_steps:
         yield from _unread(args)
         return
     if _oracles(args) == ["math"]:

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from understand_r1_zero.data import load_problems
+from understand_r1_zero.labels.explored import first_pit as place_of_pit
+from understand_r1_zero.labels.explored import given_chain
 from understand_r1_zero.prompt_order import PromptOrder
-from understand_r1_zero.search.explore import first_pit, given_chain
 from understand_r1_zero.search.records import facts_of, golds_of, question_of, read_trees
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow, pytest.mark.xdist_group("collecting")]
@@ -112,6 +113,12 @@ def check_trees(path, prompts):
         for places in by_problem.values()
     ]
     assert all(len(pair) == 2 for pair in pairs) and any(one != two for one, two in pairs)
+
+
+def first_pit(tree):
+    """The step of the first pit, from 1; None: there is none."""
+    place = place_of_pit(tree)
+    return None if place is None else place + 1
 
 
 def check_explored(path, rows):

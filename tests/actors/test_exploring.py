@@ -10,7 +10,9 @@ from actors.exploring import Explorer
 from actors.valuing import AnswerGrader
 from understand_r1_zero.args_search import StepOracleArgs
 from understand_r1_zero.grading.pool import Grade
-from understand_r1_zero.search.explore import GivenSolution, first_pit, given_chain
+from understand_r1_zero.labels.explored import first_pit as place_of_pit
+from understand_r1_zero.labels.explored import given_chain
+from understand_r1_zero.search.explore import GivenSolution
 from understand_r1_zero.search.records import from_record
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import Completion
@@ -68,6 +70,12 @@ def explore(writer, given=WRONG, problem=PROBLEM, index=3, seed=5, warnings=(), 
     sampling = Sampling(4, 1.0, 1.0, -1, 64, seed=seed)
     group = asyncio.run(explorer.explore(index, problem, sampling, given))
     return group, from_record(group.tree)
+
+
+def first_pit(tree):
+    """The step of the first pit, from 1; None: there is none."""
+    place = place_of_pit(tree)
+    return None if place is None else place + 1
 
 
 def labels(tree):

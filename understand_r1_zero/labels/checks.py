@@ -7,6 +7,7 @@ from pathlib import Path
 from understand_r1_zero.args import Args
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.registry import FORMATS, RULES
+from understand_r1_zero.labels.solution_pairs import read_distances
 from understand_r1_zero.labels.sources import Kind
 from understand_r1_zero.search.codecs.registry import CODE_CODECS, load_codec
 from understand_r1_zero.stages import is_pending
@@ -89,17 +90,10 @@ def _ranges(args: LabelArgs) -> Iterator[str]:
             yield f"--{name} must be at least {least}, got {getattr(args, name)}"
     if not args.label_distance < 1:
         yield f"--label_distance must be below 1, got {args.label_distance}"
-    for each in filter(None, args.pair_distances.split(",")):
-        try:
-            is_share = 0 <= float(each) < 1
-        except ValueError:
-            is_share = False
-        if not is_share:
-            yield (
-                "--pair_distances must be numbers from 0 to below 1 with commas, as 0.5,0.4,0.3, got "
-                f"{args.pair_distances}"
-            )
-            return
+    try:
+        read_distances(args.pair_distances)
+    except ValueError as error:
+        yield str(error)
 
 
 def _unread(args: LabelArgs) -> Iterator[str]:

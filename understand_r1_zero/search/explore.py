@@ -9,11 +9,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from understand_r1_zero.search.codecs.step import Reason
-from understand_r1_zero.search.records import facts_of
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.step_oracle import SIGNED, Completion, Draws
 from understand_r1_zero.search.step_values import first_error_binary, first_error_linear
-from understand_r1_zero.search.tree import ROOT, Node, SearchTree
+from understand_r1_zero.search.tree import Node, SearchTree
 
 FIRST_ERRORS = {"linear": first_error_linear, "binary": first_error_binary}
 """Scans for one step; `hard` and `soft` ask about all."""
@@ -111,24 +110,3 @@ def _add_completion(tree: SearchTree, number: int, completion: Completion, is_ri
     tree.nodes[number].reward = SIGNED.high if is_right else SIGNED.low
     is_answered = tree.nodes[number].answer is not None
     tree.end(number, ANSWERED if is_answered else str(Reason.NO_ANSWER))
-
-
-def given_chain(tree: SearchTree) -> list[int]:
-    """The nodes of the given solution in an explored tree, from the first step to the last."""
-    chain: list[int] = []
-    for _ in range(facts_of(tree).get("given", "0").count(".")):
-        chain.append(tree.nodes[chain[-1] if chain else ROOT].children[0])
-    return chain
-
-
-def first_pit(tree: SearchTree) -> int | None:
-    """The first step, from 1, after which no completion was right; None: there is none.
-
-    It is the final step where the answer is wrong and every step asked about could still lead to the right one.
-    """
-    nodes = [tree.nodes[number] for number in given_chain(tree)]
-    for place, node in enumerate(nodes, start=1):
-        if node.labels.get("num_completions") and not node.labels["num_right"]:
-            return place
-    is_wrong = bool(nodes) and nodes[-1].answer is not None and nodes[-1].reward == SIGNED.low
-    return len(nodes) if is_wrong else None

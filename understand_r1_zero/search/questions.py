@@ -5,18 +5,14 @@ from typing import Any
 
 from understand_r1_zero.args import EvaluationArgs
 from understand_r1_zero.continuing import Lines
-from understand_r1_zero.data import problems_of
+from understand_r1_zero.data import benchmark_keys, problems_of
 from understand_r1_zero.search.records import (
     FACTS_KEY,
     MARIO_KEYS,
     question_of,
 )
 from understand_r1_zero.sources import open_benchmarks
-from understand_r1_zero.table_rows import require_column
 from understand_r1_zero.types import Problem
-
-KNOWN_KEYS = (("question", "answer"), ("content", "answer"))
-"""Columns of question and answer in Super_MARIO's qaf files and in ReST-MCTS*'s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +35,7 @@ def read_questions(source: str, evaluation: EvaluationArgs) -> list[Question]:
     own = (evaluation.eval_input_key, evaluation.eval_output_key)
     questions = []
     for name, table in open_benchmarks(source).items():
-        fitting = (keys for keys in (own, *KNOWN_KEYS) if set(keys) <= set(table.columns))
-        keys = table.keys or next(fitting, own)
-        for flag, key in zip(("--eval_input_key", "--eval_output_key"), keys, strict=True):
-            require_column(table, key, flag)
-        problems = problems_of(table, name, keys, evaluation.max_eval)
+        problems = problems_of(table, name, benchmark_keys(table, *own), evaluation.max_eval)
         questions += [
             Question(
                 problem,

@@ -5,12 +5,12 @@ import json
 
 import pytest
 
+from understand_r1_zero.labels.explored import first_pit as place_of_pit
+from understand_r1_zero.labels.explored import given_chain
 from understand_r1_zero.search.explore import (
     GivenSolution,
     ask_about_steps,
     explored_tree,
-    first_pit,
-    given_chain,
 )
 from understand_r1_zero.search.records import from_record, to_record
 from understand_r1_zero.search.step import Step
@@ -51,6 +51,12 @@ def explore(given, policy, scan, is_right=False):
     tree, last = explored_tree(given, drawn, is_right=is_right)
     tree.record["search"] = {"given": tree.tag(last)}
     return tree
+
+
+def first_pit(tree):
+    """The step of the first pit, from 1; None: there is none."""
+    place = place_of_pit(tree)
+    return None if place is None else place + 1
 
 
 def labels(tree):
