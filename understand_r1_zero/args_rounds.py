@@ -36,8 +36,8 @@ class LabelArgs:
     """How labels are written: as --sft_data, --value_data and --preference_data read them, or as the original tools do."""
     label_codec: Literal["", "xml"] = ""
     """step_values and solutions: trees of --step_codec react are written in this format; empty: as they are."""
-    label_value: Literal["q", "rest", "simple", "hard", "soft", "outcome"] = "q"
-    """step_values: Q of the search, ReST-MCTS*'s values (weighted or simple), whether any or how many completions are right, or whether the answer is, at the last step alone."""
+    label_value: Literal["q", "expected", "rest", "simple", "hard", "soft", "outcome"] = "q"
+    """Q of the search, or what the policy can expect by the tree's ends and how often its steps were sampled; step_values alone: ReST-MCTS*'s values (weighted or simple), whether any or how many completions are right, or whether the answer is, at the last step alone."""
     label_right: int = 4
     """Right solutions of a problem, at most; 0: all."""
     label_wrong: int = 4

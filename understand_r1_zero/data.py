@@ -156,7 +156,8 @@ def parse_answers(gold: Any) -> tuple[str, ...]:
         members = _parse_list_of_texts(gold.strip())
         if members is not None:
             return parse_answers(members)
-        answer = _LOST_BACKSLASH.sub(_with_backslash, _after_hashes(gold).strip())
+        # Before anything is stripped: what is left of a backslash is white space.
+        answer = _after_hashes(_LOST_BACKSLASH.sub(_with_backslash, gold))
         return (answer,) if answer else ()
     if isinstance(gold, bool | int):
         return (str(gold),)

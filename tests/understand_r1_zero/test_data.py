@@ -3,7 +3,7 @@ from pathlib import Path
 
 import datasets
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from understand_r1_zero.data import (
@@ -67,6 +67,14 @@ def test_gold_answers(gold, answers):
     assert parse_answers(gold) == answers
 
 
+@pytest.mark.parametrize(
+    ("gold", "answer"), [("\tfrac12", r"\tfrac12"), (" \frac12", r"\frac12"), ("\times", r"\times")]
+)
+def test_a_lost_backslash_is_not_stripped(gold, answer):
+    assert parse_answers(gold) == (answer,)
+
+
+@example(["\tA"])
 @given(st.lists(st.text()))
 def test_a_list_written_as_text_means_the_list(golds):
     assert parse_answers(repr(golds)) == parse_answers(golds)

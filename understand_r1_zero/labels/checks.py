@@ -9,6 +9,7 @@ from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.registry import FORMATS, RULES
 from understand_r1_zero.labels.solution_pairs import read_distances
 from understand_r1_zero.labels.sources import Kind
+from understand_r1_zero.labels.worths import WORTHS
 from understand_r1_zero.search.codecs.registry import CODE_CODECS, load_codec
 from understand_r1_zero.stages import is_pending
 
@@ -27,7 +28,7 @@ _SELECTING = ("step_values", "solutions")
 _COMPARING = (*_SELECTING, "solution_pairs")
 _READERS = {
     "label_codec": _SELECTING,
-    "label_value": ("step_values",),
+    "label_value": ("step_values", "step_pairs"),
     "label_right": _SELECTING,
     "label_wrong": ("step_values",),
     "label_prefer": _SELECTING,
@@ -115,6 +116,8 @@ def _unread(args: LabelArgs) -> Iterator[str]:
 
 def _names(args: Args) -> Iterator[str]:
     labels = args.labelling
+    if labels.label == "step_pairs" and labels.label_value not in WORTHS:
+        yield f"--label step_pairs compares by {' or '.join(WORTHS)}, got --label_value {labels.label_value}"
     for name, known in (("label", RULES), ("label_format", FORMATS)):
         if getattr(labels, name) not in known:
             yield f"--{name} must be one of {', '.join(known)}, got {getattr(labels, name)}"

@@ -9,14 +9,12 @@ from understand_r1_zero.grading.conventions import Conventions
 from understand_r1_zero.grading.exact import is_exact_match
 from understand_r1_zero.labels.distinct import distinct
 from understand_r1_zero.labels.explored import given_chain
-from understand_r1_zero.labels.q_values import path_values
 from understand_r1_zero.labels.sources import ProblemGroup
+from understand_r1_zero.labels.worths import WORTHS, end_of, path_values
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.step import Step, trainable_spans
 from understand_r1_zero.search.tree import Node, SearchTree
 
-UNFAILED_ENDS = ("", "answer", "solved")
-"""Nodes that ended otherwise have failed: they are wrong, whatever a search paid for them."""
 LeftOut = Counter[str]
 """How much was left out, by what it was and why."""
 
@@ -57,7 +55,7 @@ class Solution:
         """The mean of `path_values` over the steps that have one; 0 for a response."""
         if self.tree is None:
             return 0.0
-        values = path_values(self.tree, self.nodes, self.is_right)
+        values = path_values(WORTHS["q"](self.tree), self.nodes, self.is_right)
         known = [value for value in values if value is not None]
         return sum(known) / len(known)
 
@@ -139,15 +137,14 @@ def _of_tree(
 ) -> Iterator[Solution]:
     for number in given_chain(tree)[-1:] if is_given else range(1, len(tree.nodes)):
         node = tree.nodes[number]
-        is_failed = not node.children and node.terminal not in UNFAILED_ENDS
-        if node.reward is None and not is_failed:
+        if (is_right := end_of(node)) is None:
             left_out["solutions of unknown worth"] += node.answer is not None
             continue
         nodes = tuple(tree.path(number))
         yield Solution(
             group.question,
             tuple(_with_observation(tree.nodes[each].step, codec) for each in nodes),
-            node.reward is not None and node.reward > 0,
+            is_right,
             node.answer,
             tree,
             nodes,

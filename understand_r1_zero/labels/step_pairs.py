@@ -1,7 +1,7 @@
 """Pairs of sibling steps: rows {prompt, chosen, rejected, ...} for `--preference_data`, or {prompt, pos, neg} for
 `--value_data`. A row's prompt is the codec's, up to the step, to be taken as it is.
 
-Source: SVPO, Chen et al. 2024, arXiv:2406.10858 (steps of one beginning, by the Q of the search); rStar-Math, Guan et
+Source: SVPO, Chen et al. 2024, arXiv:2406.10858 (steps of one beginning, by the Q of the search, here `--label_value q`); rStar-Math, Guan et
 al. 2025, arXiv:2501.04519, section 3.3 (the two best that lead to a right answer against the two worst that lead to a
 wrong one). Departs from rStar-Math where it compares whole solutions at the last step.
 """
@@ -13,9 +13,9 @@ from typing import Any
 
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.edit_distance import edit_distance
-from understand_r1_zero.labels.q_values import q_of
-from understand_r1_zero.labels.solutions import UNFAILED_ENDS, LeftOut
+from understand_r1_zero.labels.solutions import LeftOut
 from understand_r1_zero.labels.sources import ProblemGroup
+from understand_r1_zero.labels.worths import WORTHS, Worths, end_of
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.step import trainable_spans
 from understand_r1_zero.search.tree import Node, SearchTree
@@ -23,10 +23,10 @@ from understand_r1_zero.search.tree import Node, SearchTree
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A step below a node, its Q in [-1, 1], and whether right and wrong ends are at or below it."""
+    """A step below a node, what it is worth in [-1, 1], and whether right and wrong ends are at or below it."""
 
     node: Node
-    q: float
+    worth: float
     leads_right: bool
     leads_wrong: bool
 
@@ -41,10 +41,11 @@ def rows(
     for group in groups:
         for tree in group.trees:
             right, wrong = leading(tree)
+            worths = WORTHS[args.label_value](tree)
             for number, node in enumerate(tree.nodes):
                 if len(node.children) < 2:
                     continue
-                candidates = _candidates(tree, number, right, wrong, left_out)
+                candidates = _candidates(tree, number, worths, right, wrong, left_out)
                 prompt = codec.prompt(group.question, tree.steps(number))
                 found = list(_rows_of(prompt, candidates, args))
                 left_out["nodes without a pair"] += not found
@@ -57,11 +58,8 @@ def leading(tree: SearchTree) -> tuple[set[int], set[int]]:
     wrong: set[int] = set()
     for number in range(len(tree.nodes) - 1, -1, -1):
         node = tree.nodes[number]
-        is_failed = not node.children and node.terminal not in UNFAILED_ENDS
-        if node.reward is not None and node.reward > 0:
-            right.add(number)
-        elif node.reward is not None or is_failed:
-            wrong.add(number)
+        if (is_right := end_of(node)) is not None:
+            (right if is_right else wrong).add(number)
         for found in (right, wrong):
             if not found.isdisjoint(node.children):
                 found.add(number)
@@ -93,18 +91,22 @@ def sets_of(
 
 
 def _candidates(
-    tree: SearchTree, number: int, right: set[int], wrong: set[int], left_out: LeftOut
+    tree: SearchTree,
+    number: int,
+    worths: Worths,
+    right: set[int],
+    wrong: set[int],
+    left_out: LeftOut,
 ) -> list[Candidate]:
-    """The children that were visited; without a Q there is no better and worse."""
+    """The children of which it is known what they are worth: there is no better and worse among others."""
     found = []
     for child in tree.nodes[number].children:
-        q = q_of(tree, child)
-        if q is None:
-            left_out["steps without a visit"] += 1
+        if (worth := worths[child]) is None:
+            left_out["steps without a value"] += 1
         elif not tree.nodes[child].text.strip():
             left_out["steps that are blank"] += 1
         else:
-            found.append(Candidate(tree.nodes[child], q, child in right, child in wrong))
+            found.append(Candidate(tree.nodes[child], worth, child in right, child in wrong))
     return found
 
 
@@ -113,13 +115,13 @@ def _ends_of(
 ) -> tuple[list[Candidate], list[Candidate]]:
     """The best, best first, and the worst, worst first; of equals the first."""
     is_any = not args.pair_outcome
-    best = sorted((c for c in candidates if is_any or c.leads_right), key=lambda c: -c.q)
-    worst = sorted((c for c in candidates if is_any or c.leads_wrong), key=lambda c: c.q)
+    best = sorted((c for c in candidates if is_any or c.leads_right), key=lambda c: -c.worth)
+    worst = sorted((c for c in candidates if is_any or c.leads_wrong), key=lambda c: c.worth)
     return best[: args.pair_top], worst[: args.pair_top]
 
 
 def _qualifies(args: LabelArgs, chosen: Candidate, rejected: Candidate) -> bool:
-    if chosen.q - rejected.q <= args.pair_margin:
+    if chosen.worth - rejected.worth <= args.pair_margin:
         return False
     distance = edit_distance(chosen.node.text, rejected.node.text)
     return distance >= max(args.pair_edits, 1)
@@ -144,7 +146,7 @@ def _rows_of(
             "prompt": prompt,
             "chosen": _text(chosen.node),
             "rejected": _text(rejected.node),
-            "margin": chosen.q - rejected.q,
+            "margin": chosen.worth - rejected.worth,
             **_facts("chosen", chosen),
             **_facts("rejected", rejected),
         }
@@ -160,7 +162,7 @@ def _facts(side: str, candidate: Candidate) -> dict[str, Any]:
     node = candidate.node
     facts: dict[str, Any] = {
         f"{side}_visits": node.visits,
-        f"{side}_value": candidate.q,
+        f"{side}_value": candidate.worth,
         f"{side}_is_whole": node.answer is not None,
     }
     if node.step.observation_start is not None:

@@ -11,10 +11,10 @@ from typing import Any
 
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.explored import first_pit, right_share
-from understand_r1_zero.labels.q_values import path_values
 from understand_r1_zero.labels.rewritten import written
 from understand_r1_zero.labels.solutions import LeftOut, Solution, select, solutions_of
 from understand_r1_zero.labels.sources import ProblemGroup
+from understand_r1_zero.labels.worths import WORTHS, path_values
 from understand_r1_zero.search.codecs.step import StepCodec, ended
 from understand_r1_zero.search.records import FACTS_KEY
 from understand_r1_zero.search.step_values import (
@@ -58,9 +58,9 @@ def row_of(solution: Solution, values: Values, codec: StepCodec) -> dict[str, An
     return row
 
 
-def q_values(solution: Solution) -> Values:
-    """`path_values`, in [-1, 1]; null where the search never came by."""
-    return path_values(_tree(solution), solution.nodes, solution.is_right)
+def by_worths(worths: Callable[[SearchTree], Values]) -> Callable[[Solution], Values]:
+    """`path_values` of a solution by what the nodes of its tree are worth."""
+    return lambda solution: path_values(worths(_tree(solution)), solution.nodes, solution.is_right)
 
 
 def weighted_progress(solution: Solution) -> Values:
@@ -118,7 +118,7 @@ def outcome(solution: Solution) -> Values:
 
 
 VALUES: dict[str, Callable[[Solution], Values]] = {
-    "q": q_values,
+    **{name: by_worths(worths) for name, worths in WORTHS.items()},
     "rest": weighted_progress,
     "simple": simple_progress,
     "hard": hard_counts,

@@ -211,6 +211,10 @@ def test_what_needs_trees_refuses_responses(tmp_path, capsys, flags, reason):
         (("--label=step_pairs", "--pair_margin=nan"), "--pair_margin must be at least 0, got nan"),
         (("--pair_top=2",), "--pair_top 2 changes nothing with --label step_values"),
         (("--label=solutions", "--label_value=rest"), "changes nothing with --label solutions"),
+        (
+            ("--label=step_pairs", "--label_value=soft"),
+            "--label step_pairs compares by q or expected",
+        ),
         (("--label_prefer=code",), "--label_prefer code is of steps with code"),
         (("--step_codec=xlm",), "--step_codec must be one of"),
         (("--output=",), "--output must be a file"),

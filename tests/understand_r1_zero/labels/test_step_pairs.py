@@ -41,6 +41,13 @@ def test_each_of_the_best_against_each_of_the_worst():
     assert [r["rejected_is_whole"] for r in found] == [False, True]
 
 
+def test_steps_are_compared_by_what_the_policy_can_expect():
+    """b comes to the right end alone, whatever its Q; of the two wrong ends the first is the worst."""
+    (row,) = made(forked(), label_value="expected")
+    assert (row["chosen"], row["chosen_value"]) == ("b\n", 1.0)
+    assert (row["rejected"], row["rejected_value"], row["margin"]) == ("wrong 5", -1.0, 2.0)
+
+
 def test_without_outcomes_any_step_may_be_chosen():
     found = made(forked(), pair_top=2, pair_outcome=False)
     assert [(r["chosen"], r["rejected"]) for r in found] == [
@@ -72,7 +79,7 @@ def test_a_step_without_a_visit_is_in_no_pair():
     left_out = Counter()
     (row,) = made(fan(("a", 0.5, 1.0), ("b", None, -1.0), ("c", 0.0, -1.0)), left_out=left_out)
     assert row["rejected"] == "c"
-    assert left_out["steps without a visit"] == 1
+    assert left_out["steps without a value"] == 1
 
 
 def test_a_higher_q_without_a_right_end_is_not_chosen():

@@ -38,6 +38,16 @@ def test_q_of_a_search_in_0_to_1_is_brought_into_the_rewards_scale():
     assert values("q", tree, label_wrong=1) == [[0.0, 0.5, 1.0], [0.0, -1.0]]
 
 
+def test_what_the_policy_can_expect():
+    """a: 3 right ways by b, 1 wrong and 2 failed, so (3 - 1 - 2) / 6; steps that nothing is known of count nothing."""
+    tree = forked()
+    for number, count in ((2, 3), (5, 2)):
+        tree.nodes[number].count = count
+    put(tree, 2, "unfinished", q=0.0)
+    put(tree, 1, "never searched")
+    assert values("expected", tree) == [[0.0, 1.0, 1.0], [0.0, -1.0], [0.0, -1.0]]
+
+
 def test_progress_of_rest_mcts():
     """Right: v = k/3. The wrong end below step 1, m = 2: 1/3 - (1 - 1/3) / 3 = 1/9. A failed end is on no finished way."""
     right, wrong, failed = values("rest", forked())
