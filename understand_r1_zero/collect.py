@@ -177,7 +177,7 @@ def has_equal_rewards(group: Group) -> bool:
     return len({(verdict.reward, verdict.step_rewards) for verdict in verdicts}) <= 1
 
 
-def request_seed(seed: int, index: int) -> int:
-    """A 31-bit seed of the request at `index`, unrelated between neighbours and between runs."""
+def request_seed(seed: int, index: int | str) -> int:
+    """A 31-bit seed of the request at `index` (or of a problem, by its id), unrelated between neighbours and between runs."""
     digest = hashlib.blake2b(f"{seed}:{index}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from understand_r1_zero.args import Args
+from understand_r1_zero.collect import request_seed
 from understand_r1_zero.grading.conventions import conventions_of
 from understand_r1_zero.grading.grader import Grader
 from understand_r1_zero.scoring import BenchmarkScore, score
@@ -71,7 +72,7 @@ def evaluate(
     names = [name for name, problems in benchmarks.items() for _ in problems]
     problems = [problem for rows in benchmarks.values() for problem in rows]
     requests = [
-        Request(index, problem, sampling, args.is_searched)
+        Request(index, problem, _seeded(sampling, problem), args.is_searched)
         for index, problem in enumerate(problems)
     ]
     is_together = args.run.deterministic and not args.is_searched
@@ -96,6 +97,13 @@ def evaluate(
             found = [labels[group.index].result() for group in groups]
             evaluations[name] = Evaluation(groups, score(groups, found, elapse_s[name]))
     return evaluations
+
+
+def _seeded(sampling: Sampling, problem: Problem) -> Sampling:
+    """With a seed of the problem's own: under one seed the samples of all problems go right and wrong together."""
+    if sampling.seed is None:
+        return sampling
+    return replace(sampling, seed=request_seed(sampling.seed, problem.id))
 
 
 def _label(grader: Grader, group: Group) -> list[int | None]:

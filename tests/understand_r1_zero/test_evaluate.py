@@ -69,6 +69,24 @@ def test_the_vote_is_by_equivalence_and_groups_may_finish_in_any_order():
     assert progress == [(done, 5) for done in range(1, 6)]
 
 
+def test_every_problem_is_sampled_by_a_seed_of_its_own_whatever_else_is_evaluated():
+    def seeds(*names: str) -> dict[tuple[str, int], int]:
+        stream = stream_of(["7"], set())
+        sample, found = stream.stream, {}
+
+        def listen(requests: Sequence[Request]) -> Iterator[Group]:
+            found.update({(r.problem.source, r.problem.row): r.sampling.seed for r in requests})
+            return sample(requests)
+
+        stream.stream = listen
+        evaluate(args_for(1), {name: problems(name, 3) for name in names}, stream)
+        return found
+
+    both = seeds("first", "second")
+    assert len(set(both.values())) == 6
+    assert seeds("second").items() <= both.items()
+
+
 def test_the_vote_follows_the_conventions():
     answers = ["7", "1, 2", "2, 1", "7", "2, 1"]
     stream, benchmarks = stream_of(answers, {"1, 2", "2, 1"}), {"lists": problems("lists", 1)}
