@@ -12,30 +12,33 @@ from examples.tiny.pupils import Move, in_lines, question_of, tempts
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.templates import load_template
 
-NUM_TERMS = 5
+NUM_TERMS = 7
+SHORT = range(3, 6)
+"""Numbers of terms: of what is asked, and of what the process reward model is made of."""
 HASTE = 0.6
-"""How often a pupil errs at a subtraction; a sum of four of them is right in 0.4^4 = 0.026."""
+"""How often a pupil errs at a subtraction; a sum of six of them is right in 0.4^6 = 0.004."""
 
 
-def draw_subtractions(rng: random.Random) -> Sum:
-    """Five digits, each but the first taken from the total."""
-    first, *rest = (rng.randint(1, 9) for _ in range(NUM_TERMS))
+def draw_subtractions(rng: random.Random, num_terms: int) -> Sum:
+    """Digits, each but the first taken from the total."""
+    first, *rest = (rng.randint(1, 9) for _ in range(num_terms))
     return Sum((first, *(-term for term in rest)))
 
 
-def write_problems(path: Path, num_problems: int, seed: int) -> None:
+def write_problems(path: Path, num_problems: int, num_terms: Sequence[int], seed: int) -> None:
     """Different problems, as `--prompt_data`."""
     rng, rows = random.Random(seed), {}
     while len(rows) < num_problems:
-        drawn = draw_subtractions(rng)
+        drawn = draw_subtractions(rng, rng.choice(num_terms))
         rows[question_of(drawn)] = str(drawn.answer)
     _write(path, ({"problem": text, "answer": answer} for text, answer in rows.items()))
 
 
 def write_homework(path: Path, num_rows: int, seed: int) -> None:
-    """Prompts and completions as `--sft_data`; what is drawn here is asked there too, with other answers."""
+    """Prompts and completions as `--sft_data`, of all lengths; what is drawn here may be asked there too."""
     rng = random.Random(seed)
-    drawn = (draw_subtractions(rng) for _ in range(num_rows))
+    lengths = range(SHORT.start, NUM_TERMS + 1)
+    drawn = (draw_subtractions(rng, rng.choice(lengths)) for _ in range(num_rows))
     pairs = (in_lines(question_of(each), hasty_moves(each, rng)) for each in drawn)
     _write(path, ({"prompt": prompt, "completion": text} for prompt, text in pairs))
 

@@ -1,18 +1,17 @@
 """`python -m bench.step_rewards [--seeds 0 1 2]`: does PPO learn from fewer tokens if steps are rewarded too?
 
-The task has a sparse outcome: four subtractions in a row, by a policy that errs at three in five of them
-(`examples/tiny/stepper`, fine-tuned on the homework of pupils who do), so that one solution in forty is right.
-Twice the same PPO, with the outcome alone and with a process reward model's gains at step ends
-(`--oracle prm --step_reward gain`).
+The outcome is sparse: six subtractions in a row, by a policy that errs at three in five of them
+(`examples/tiny/stepper`, fine-tuned on the homework of pupils who do), so that one solution in 250 is right.
+Twice the same PPO, with the outcome alone and with a process reward model besides (`--oracle prm`).
 
-The process reward model is made of the policy's own samples, without knowing which steps are right: a step is
-good if any sample of its problem that begins with the same steps comes to the right answer (Math-Shepherd's hard
-estimate, with the group's samples as completions). Problems that no sample solves are left out: their right
-steps would be called wrong.
+The process reward model is made of the policy's samples of shorter sums, of two to four subtractions, without
+knowing which steps are right: a step is good if any sample of its problem that begins with the same steps comes to
+the right answer (Math-Shepherd's hard estimate, with the group's samples as completions). Problems that no sample
+solves are left out: their right steps would be called wrong.
 
-Writes `bench/results/step_rewards.json`: the sampled tokens, the oracle's counted, until the mean accuracy of
-`WINDOW_STEPS` steps' samples reaches `TARGET`, and the curves. Runs stay in `runs/algorithms/`, and one that is
-complete under the same flags is not run again.
+Writes `bench/results/step_rewards.json`: the sampled tokens until the mean accuracy of `WINDOW_STEPS` steps' samples
+reaches `TARGET`, with rewards of steps those included that the model was made of, and the curves. Runs stay in
+`runs/algorithms/`, and one that is complete under the same flags is not run again.
 """
 
 import argparse
@@ -27,7 +26,7 @@ from bench.algorithm_kinds import DATA, Flags, Run
 from bench.algorithms import run_of
 from bench.result import Result
 from bench.side import REPOSITORY
-from bench.step_reward_data import write_homework, write_marked, write_problems
+from bench.step_reward_data import NUM_TERMS, SHORT, write_homework, write_marked, write_problems
 
 COMMAND = "python -m bench.step_rewards"
 TARGET = 0.5
@@ -35,15 +34,12 @@ TARGET = 0.5
 AT_MOST = 0.5
 """The share of the tokens of outcome reward that rewards of steps may need."""
 WINDOW_STEPS = 5
-MAX_STEPS = 40
+OUTCOME_STEPS, STEP_STEPS = 300, 80
 SEED = 7
-LAM = "0.9"
-"""Gains say which step was at fault only if credit is local: by whole returns (`--lam 1`) they add up to the value
-of the end, whichever step it was. The outcome alone, at the end of 30 tokens, is given whole returns."""
-PROBLEMS, HOMEWORK, MARKED = (
-    DATA / f"subtractions_{name}.jsonl" for name in ("asked", "hasty", "marked")
+PROBLEMS, SHORT_PROBLEMS, HOMEWORK, MARKED = (
+    DATA / f"subtractions_{name}.jsonl" for name in ("asked", "short", "hasty", "marked")
 )
-NUM_PROBLEMS, NUM_HOMEWORK = 3000, 12_800
+NUM_PROBLEMS, NUM_HOMEWORK = 3000, 25_600
 STEPPER = "examples/tiny/stepper"
 
 
@@ -54,17 +50,14 @@ def of(path: Path) -> str:
 
 HASTY: Flags = (
     *("--algo", "sft", "--sft_data", of(HOMEWORK), "--pretrain", STEPPER),
-    *("--learning_rate", "1e-3", "--rollout_batch_size", "128", "--max_steps", "100"),
+    *("--learning_rate", "1e-3", "--rollout_batch_size", "128", "--max_steps", "200"),
     *("--lr_scheduler", "linear", "--eval_steps", "-1"),
 )
-TASK: Flags = (
-    *("--prompt_data", of(PROBLEMS), "--generate_max_length", "64", "--eval_steps", "-1"),
-    *("--warn_truncated", "1"),
-)
+SAMPLING: Flags = (*("--generate_max_length", "96", "--eval_steps", "-1", "--warn_truncated", "1"),)
 SAMPLES: Flags = (
-    *TASK,
-    *("--rollout_batch_size", "32", "--num_samples", "32", "--max_steps", "4"),
-    *("--learning_rate", "0", "--seed", "1000"),
+    *SAMPLING,
+    *("--prompt_data", of(SHORT_PROBLEMS), "--rollout_batch_size", "32", "--num_samples", "16"),
+    *("--max_steps", "4", "--learning_rate", "0", "--seed", "1000"),
 )
 """No update: the policy's own samples, as they are graded."""
 MODEL: Flags = (
@@ -74,11 +67,11 @@ MODEL: Flags = (
     *("--holdout", "0.1", "--eval_steps", "50"),
 )
 PPO: Flags = (
-    *TASK,
-    *("--critic_type", "ppo", "--max_steps", str(MAX_STEPS)),
+    *SAMPLING,
+    *("--prompt_data", of(PROBLEMS), "--critic_type", "ppo", "--lam", "0.95"),
     *("--rollout_batch_size", "8", "--num_samples", "4"),
 )
-"""Fewer than one response of a step is right at first."""
+"""One response in eight steps is right at first."""
 
 
 def main() -> int:
@@ -88,7 +81,8 @@ def main() -> int:
     seeds = parser.parse_args().seeds
     # So that the run that is under way ends too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    write_problems(PROBLEMS, NUM_PROBLEMS, SEED)
+    write_problems(PROBLEMS, NUM_PROBLEMS, [NUM_TERMS], SEED)
+    write_problems(SHORT_PROBLEMS, NUM_PROBLEMS, SHORT, SEED)
     write_homework(HOMEWORK, NUM_HOMEWORK, SEED)
     policy = ("--pretrain", of(run_of("step rewards hasty", HASTY).checkpoint))
     samples = run_of("step rewards samples", (*SAMPLES, *policy))
@@ -100,19 +94,21 @@ def main() -> int:
     )
     steps: Flags = (
         *("--oracle", "prm", "--value_model", of(model.checkpoint)),
-        *("--step_reward", "gain", "--lam", LAM),
+        *("--step_reward", "gain", "--max_steps", str(STEP_STEPS)),
     )
+    model_tokens = sum(tokens_of(row) for row in samples.rows)
     outcome_runs, step_runs = [], []
     for seed in seeds:
         flags = (*PPO, *policy, "--seed", str(seed))
-        outcome_runs.append(run_of(f"step rewards outcome {seed}", flags))
+        outcome = (*flags, "--max_steps", str(OUTCOME_STEPS))
+        outcome_runs.append(run_of(f"step rewards outcome {seed}", outcome))
         step_runs.append(run_of(f"step rewards prm {seed}", (*flags, *steps)))
         for name, run in (("outcome", outcome_runs[-1]), ("steps", step_runs[-1])):
             print(f"seed {seed}, {name}: {line_of(run)}", flush=True)
     result = Result(
         name="step_rewards",
         unit=f"sampled tokens until {TARGET:.0%} of samples are right",
-        ours=[tokens_until(run.rows, TARGET)[0] for run in step_runs],
+        ours=[model_tokens + tokens_until(run.rows, TARGET)[0] for run in step_runs],
         theirs=[tokens_until(run.rows, TARGET)[0] for run in outcome_runs],
         target=AT_MOST,
         is_share=True,
@@ -127,7 +123,7 @@ def main() -> int:
                 "theirs": [curve_of(run.rows) for run in outcome_runs],
             },
             "model": {
-                "tokens": sum(tokens_of(row) for row in samples.rows),
+                "tokens": model_tokens,
                 "solutions": num_rows,
                 "auc": model.ends("eval/value_auc")[1],
             },

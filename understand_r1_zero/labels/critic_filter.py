@@ -4,15 +4,10 @@ Source: ReST-MCTS*, Zhang et al. 2024, arXiv:2406.03816; THUDM/ReST-MCTS,
 `self_train/vm_critic/filter_policy_examples_by_value.py`: a value of 0.2 and 50 characters at least.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.search.tree import SearchTree
-
-VALUE_KEYS = ("value", "vm_critic")
-"""Columns of a row's value: ours, ReST-MCTS*'s."""
-TEXT_KEYS = ("response", "summary", "completion")
 
 
 def is_kept(text: str, value: float | None, args: LabelArgs) -> bool:
@@ -28,24 +23,9 @@ def is_kept(text: str, value: float | None, args: LabelArgs) -> bool:
     if value is None:
         raise ValueError(
             f"--label_min_value {args.label_min_value} needs solutions with a value, and {text[:40]!r} has "
-            f"none; search with a value oracle, or give rows with a column {' or '.join(VALUE_KEYS)}"
+            "none; search with a value oracle"
         )
     return value >= args.label_min_value
-
-
-def kept_rows(rows: Iterable[Mapping[str, Any]], args: LabelArgs) -> Iterator[Mapping[str, Any]]:
-    """The rows of a policy's solutions, each with its value, that pass `is_kept`.
-
-    Raises:
-        ValueError: as `is_kept`, or a row has no solution.
-    """
-    for row in rows:
-        text = next((row[key] for key in TEXT_KEYS if key in row), None)
-        if text is None:
-            raise ValueError(f"a row must have {', '.join(TEXT_KEYS)}, got {', '.join(row)}")
-        value = next((row[key] for key in VALUE_KEYS if row.get(key) is not None), None)
-        if is_kept(text, value, args):
-            yield row
 
 
 def kept_ends(tree: SearchTree, ends: Sequence[int], args: LabelArgs) -> list[int]:

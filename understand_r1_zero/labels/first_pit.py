@@ -9,13 +9,13 @@ codec asks, not the problem and a line end. "The answer is ..." stays in a rejec
 a problem by the first line of its prompt, here the whole problem counts.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.explored import completions, first_pit, given_chain, text_after
+from understand_r1_zero.labels.solutions import LeftOut
 from understand_r1_zero.labels.sources import ProblemGroup
 from understand_r1_zero.search.codecs.step import StepCodec
 from understand_r1_zero.search.tree import ROOT, SearchTree
@@ -34,7 +34,7 @@ def rows(
     groups: Iterable[ProblemGroup],
     args: LabelArgs,
     codec: StepCodec,
-    left_out: Counter[str] | None = None,
+    left_out: LeftOut,
 ) -> Iterator[dict[str, Any]]:
     """A row {prompt, chosen, rejected} for each explored tree that has a pit and a right way around it.
 
@@ -51,18 +51,17 @@ def rows(
         ValueError: a tree was not explored.
     """
     del args  # A rule's flags; this one has none.
-    counts: Counter[str] = Counter() if left_out is None else left_out
     problems: dict[str, _Seen] = {}
     for group in groups:
         seen = problems.setdefault(group.question, _Seen())
         for tree in group.trees:
             place = first_pit(tree)
             if place is None:
-                counts["solutions without a pit"] += 1
+                left_out["solutions without a pit"] += 1
             elif (row := _row(tree, place, group.question, codec, seen.taken)) is None:
-                counts["pits without a right way around them"] += 1
+                left_out["pits without a right way around them"] += 1
             elif row["chosen"] in seen.chosen or row["rejected"] in seen.rejected:
-                counts["pairs with a text of another pair"] += 1
+                left_out["pairs with a text of another pair"] += 1
             else:
                 seen.chosen.add(row["chosen"])
                 seen.rejected.add(row["rejected"])

@@ -9,13 +9,13 @@ equal files give equal pairs. Complete responses are those that were not cut, wh
 answer is" stands in the last line, and cuts what follows.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from understand_r1_zero.args_rounds import LabelArgs
 from understand_r1_zero.labels.distinct import distant, distinct, exactly_distinct
 from understand_r1_zero.labels.edit_distance import edit_distance, normalised_distance
+from understand_r1_zero.labels.solutions import LeftOut
 from understand_r1_zero.labels.sources import ProblemGroup
 from understand_r1_zero.search.codecs.step import StepCodec
 
@@ -24,7 +24,7 @@ def rows(
     groups: Iterable[ProblemGroup],
     args: LabelArgs,
     codec: StepCodec,
-    left_out: Counter[str] | None = None,
+    left_out: LeftOut,
 ) -> Iterator[dict[str, Any]]:
     """Rows {prompt, chosen, rejected}, `--pairs_per_problem` of a problem at most.
 
@@ -39,16 +39,15 @@ def rows(
         ValueError: `--pair_distances` cannot be read.
     """
     distances = read_distances(args.pair_distances)
-    counts: Counter[str] = Counter() if left_out is None else left_out
     for group in groups:
-        right, wrong = _solutions(group, counts)
+        right, wrong = _solutions(group, left_out)
         chosen = [right[place] for place in distinct(right, args, args.pairs_per_problem)]
         pool = [wrong[place] for place in _kept_wrong(wrong, args)]
         prompt = codec.prompt(group.question)
-        counts["right solutions like another one, or beyond --pairs_per_problem"] += len(
+        left_out["right solutions like another one, or beyond --pairs_per_problem"] += len(
             right
         ) - len(chosen)
-        counts["right solutions without a wrong one"] += max(len(chosen) - len(pool), 0)
+        left_out["right solutions without a wrong one"] += max(len(chosen) - len(pool), 0)
         for solution in chosen[: len(pool)]:
             place = (
                 shortest_beyond(solution, pool, distances)
@@ -109,11 +108,11 @@ def read_distances(text: str) -> list[float]:
     return found
 
 
-def _solutions(group: ProblemGroup, counts: Counter[str]) -> tuple[list[str], list[str]]:
+def _solutions(group: ProblemGroup, left_out: LeftOut) -> tuple[list[str], list[str]]:
     """The texts of the right and of the wrong solutions, each in order."""
     found = [(r.text, r.is_right) for r in group.responses if not r.is_truncated]
-    counts["responses that were cut"] += len(group.responses) - len(found)
-    counts["responses of unknown worth"] += sum(is_right is None for _, is_right in found)
+    left_out["responses that were cut"] += len(group.responses) - len(found)
+    left_out["responses of unknown worth"] += sum(is_right is None for _, is_right in found)
     for tree in group.trees:
         found += [
             (tree.text(end), reward > 0)

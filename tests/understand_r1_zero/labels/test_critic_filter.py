@@ -3,7 +3,7 @@
 import pytest
 
 from understand_r1_zero.args_rounds import LabelArgs
-from understand_r1_zero.labels.critic_filter import is_kept, kept_ends, kept_rows
+from understand_r1_zero.labels.critic_filter import is_kept, kept_ends
 from understand_r1_zero.search.step import Step
 from understand_r1_zero.search.tree import ROOT, Node, SearchTree
 
@@ -23,23 +23,9 @@ def test_nothing_is_asked_by_default():
     assert is_kept("", -1.0, LabelArgs())
 
 
-def test_rows_have_the_value_under_our_name_or_the_originals():
-    rows = [
-        {"query": "Q", "response": "a", "value": 0.5},
-        {"content": "Q", "summary": "b", "vm_critic": 0.1},
-        {"content": "Q", "summary": "c", "vm_critic": 0.0, "value": None},
-        {"content": "Q", "summary": "d", "vm_critic": 0.3},
-    ]
-    kept = list(kept_rows(rows, LabelArgs(label_min_value=0.2)))
-    assert kept == [rows[0], rows[3]]
-    assert list(kept_rows(rows, LabelArgs(label_min_value=0.0))) == rows
-
-
-def test_a_missing_value_or_text_is_refused():
+def test_a_missing_value_is_refused():
     with pytest.raises(ValueError, match=r"--label_min_value 0\.2 needs solutions with a value"):
-        list(kept_rows([{"response": "a"}], LabelArgs(label_min_value=0.2)))
-    with pytest.raises(ValueError, match="a row must have response, summary, completion, got q"):
-        list(kept_rows([{"q": "a"}], LabelArgs()))
+        is_kept("a", None, LabelArgs(label_min_value=0.2))
 
 
 def test_ends_of_trees_are_valued_by_their_last_step():

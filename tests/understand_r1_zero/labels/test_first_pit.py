@@ -19,7 +19,7 @@ WHOLE = {"chosen_is_whole": True, "rejected_is_whole": False}
 def pairs(codec):
     def make(*trees, question=QUESTION):
         group = ProblemGroup(question, ("7",), tuple(trees))
-        return list(rows([group], LabelArgs(label="first_pit"), codec))
+        return list(rows([group], LabelArgs(label="first_pit"), codec, Counter()))
 
     return make
 

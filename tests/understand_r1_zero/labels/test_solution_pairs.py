@@ -21,12 +21,12 @@ def group(right, wrong, *others):
 
 
 def pairs(groups, codec, **flags):
-    made = rows(groups, LabelArgs(label="solution_pairs", **flags), codec)
+    made = rows(groups, LabelArgs(label="solution_pairs", **flags), codec, Counter())
     return [(row["chosen"], row["rejected"]) for row in made]
 
 
 def test_a_row_is_of_whole_solutions(codec):
-    [row] = rows([group(["a7"], ["b8"])], LabelArgs(), codec)
+    [row] = rows([group(["a7"], ["b8"])], LabelArgs(), codec, Counter())
     assert row == {
         "prompt": "Q",
         "chosen": "a7",

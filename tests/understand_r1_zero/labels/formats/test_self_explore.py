@@ -1,5 +1,7 @@
 """Self-Explore's files, in rows as its programs write them."""
 
+from collections import Counter
+
 import pytest
 
 from understand_r1_zero.args_rounds import LabelArgs
@@ -89,7 +91,7 @@ def test_answers_may_be_compared_otherwise():
 
 def test_an_explored_row_gives_the_pair_that_the_original_makes_of_it(codec):
     group = ProblemGroup(QUESTION + "\n", ("7",), (read_explored(EXPLORED),))
-    [row] = rows([group], LabelArgs(), codec)
+    [row] = rows([group], LabelArgs(), codec, Counter())
     assert write_pair(row) == {
         "prompt": PROMPTS[0],
         "rejected": "3+4=<<3+4=8>>8\n",
