@@ -89,7 +89,7 @@ CLAIMS = (
     ),
     Claim("svpo", "sampled, start -> joint", stage("joint", 1, "before"), stage("joint"), ""),
     Claim("svpo", "sampled, joint -> SVPO", stage("joint"), stage("policy"), "not found"),
-    Claim("svpo", "sampled -> beam (3, 5)", stage("policy"), stage("beam"), "not found"),
+    Claim("svpo", "greedy -> beam (3, 5)", stage("greedy"), stage("beam"), "not found"),
     Claim(
         "rest_mcts",
         "sampled, start -> round 1",
