@@ -51,13 +51,15 @@ class LabelArgs:
     pair_top: int = 1
     """step_pairs: so many of the best children of a node against so many of the worst."""
     pair_margin: float = 0.0
-    """step_pairs: the chosen step's value must exceed the rejected one's by more than this."""
+    """step_pairs, --pair_by value: the chosen one's value must exceed the rejected one's by more than this."""
     pair_edits: int = 0
     """step_pairs: the least edit distance of the two steps, in characters."""
     pair_outcome: bool = True
     """step_pairs: only steps that lead to a right answer are chosen, only steps that lead to a wrong one rejected."""
     pair_sets: bool = False
     """step_pairs: a row for each node, with lists of right and of wrong steps, for --value_loss ranking."""
+    pair_by: Literal["grade", "value"] = "grade"
+    """solution_pairs: right solutions against wrong ones, or of each problem the one that the oracle values most against the one it values least, whatever they answer (Self-Rewarding)."""
     pair_distances: str = ""
     """solution_pairs: the rejected solution is the shortest one farther from the chosen one than the first of these distances that any exceeds, as 0.5,0.4,0.3, or the shortest of all; empty: the farthest."""
     pair_wrong: int = 0

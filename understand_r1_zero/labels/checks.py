@@ -35,10 +35,11 @@ _READERS = {
     "label_distinct": _COMPARING,
     "label_distance": _COMPARING,
     "pair_top": ("step_pairs",),
-    "pair_margin": ("step_pairs",),
+    "pair_margin": ("step_pairs", "solution_pairs"),
     "pair_edits": ("step_pairs",),
     "pair_outcome": ("step_pairs",),
     "pair_sets": ("step_pairs",),
+    "pair_by": ("solution_pairs",),
     "pair_distances": ("solution_pairs",),
     "pairs_per_problem": ("solution_pairs",),
     "pair_wrong": ("solution_pairs",),
@@ -79,6 +80,11 @@ def check_kind(args: LabelArgs, kind: Kind) -> None:
             f"--label_value {args.label_value} needs trees, and --label_from {args.label_from} has responses; "
             "use outcome, or give a file of trees"
         )
+    if args.pair_by == "value":
+        raise ValueError(
+            f"--pair_by value needs trees, and --label_from {args.label_from} has responses; give a file of "
+            "collect --collect search --method best_of_n, or use grade"
+        )
     if args.label_prefer == "q":
         raise ValueError(
             f"--label_prefer q needs trees, and --label_from {args.label_from} has responses; use order"
@@ -107,6 +113,14 @@ def _unread(args: LabelArgs) -> Iterator[str]:
                 f"--{field.name} {value} changes nothing with --label {args.label}; drop it, or use --label "
                 f"{' or '.join(readers)}"
             )
+    if args.label == "solution_pairs":
+        kinds = {
+            "grade": ("pair_margin",),
+            "value": ("pair_distances", "pairs_per_problem", "pair_wrong"),
+        }
+        for name in kinds[args.pair_by]:
+            if (value := getattr(args, name)) != getattr(defaults, name):
+                yield f"--{name} {value} changes nothing with --pair_by {args.pair_by}; drop it"
     if args.label_distinct != "distance" and args.label_distance != defaults.label_distance:
         yield (
             f"--label_distance {args.label_distance} changes nothing with --label_distinct "

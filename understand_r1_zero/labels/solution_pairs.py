@@ -1,10 +1,10 @@
-"""Pairs of a right and a wrong solution of one problem, far apart.
+"""Pairs of a right and a wrong solution of one problem, far apart, or of the most and the least valued one.
 
 Source: Self-Explore, Hwang et al. 2024, arXiv:2404.10346; hbin0701/Self-Explore, `gen/get_dpo_data.py`: GSM8K's
 rule with `--label_distinct equations`, MATH's with `--label_distinct distance --pair_distances 0.5,0.4,0.3
 --pair_wrong 24`, both with the default of 8 pairs.
 
-Departures. The code goes through sets and shuffles; here solutions come in the order of the file, so that
+Departures. Self-Explore's code goes through sets and shuffles; here solutions come in the order of the file, so that
 equal files give equal pairs. Complete responses are those that were not cut, where the code asks that "The
 answer is" stands in the last line, and cuts what follows.
 """
@@ -32,6 +32,10 @@ def rows(
     `shortest_beyond` (`--pair_distances`), which is then used up. Solutions are the responses and the graded
     ends of the trees; responses that were cut, or are not graded, are left out.
 
+    With `--pair_by value` it is a row a problem: the solution of the highest value of the trees' oracle against that of
+    the lowest, the first of several, where they differ by more than `--pair_margin`. Source: Self-Rewarding, Yuan et
+    al. 2024, arXiv:2401.10020, section 2.4, with `--search_oracle self_critic`.
+
     A row also has the `problem` and its `answer`, which exploring its rejected solution needs. `left_out` counts by
     reason what no row is made of.
 
@@ -40,10 +44,12 @@ def rows(
     """
     distances = read_distances(args.pair_distances)
     for group in groups:
+        if args.pair_by == "value":
+            yield from _by_value(group, args, codec, left_out)
+            continue
         right, wrong = _solutions(group, left_out)
         chosen = [right[place] for place in distinct(right, args, args.pairs_per_problem)]
         pool = [wrong[place] for place in _kept_wrong(wrong, args)]
-        prompt = codec.prompt(group.question)
         left_out["right solutions like another one, or beyond --pairs_per_problem"] += len(
             right
         ) - len(chosen)
@@ -54,15 +60,7 @@ def rows(
                 if distances
                 else farthest(solution, pool)
             )
-            yield {
-                "prompt": prompt,
-                "chosen": solution,
-                "rejected": pool.pop(place),
-                "chosen_is_whole": True,
-                "rejected_is_whole": True,
-                "problem": group.question,
-                "answer": group.golds[0] if len(group.golds) == 1 else list(group.golds),
-            }
+            yield _row(group, codec, solution, pool.pop(place))
 
 
 def farthest(solution: str, pool: Sequence[str]) -> int:
@@ -106,6 +104,35 @@ def read_distances(text: str) -> list[float]:
             "Self-Explore's are 0.5,0.4,0.3"
         )
     return found
+
+
+def _by_value(
+    group: ProblemGroup, args: LabelArgs, codec: StepCodec, left_out: LeftOut
+) -> Iterator[dict[str, Any]]:
+    found = [
+        (value, tree.text(end))
+        for tree in group.trees
+        for end in tree.finals()
+        if (value := tree.nodes[end].value) is not None
+    ]
+    best = max(found, key=lambda each: each[0], default=(0.0, ""))
+    worst = min(found, key=lambda each: each[0], default=(0.0, ""))
+    if best[0] - worst[0] > args.pair_margin:
+        yield _row(group, codec, best[1], worst[1])
+    else:
+        left_out["problems whose solutions are of one value"] += 1
+
+
+def _row(group: ProblemGroup, codec: StepCodec, chosen: str, rejected: str) -> dict[str, Any]:
+    return {
+        "prompt": codec.prompt(group.question),
+        "chosen": chosen,
+        "rejected": rejected,
+        "chosen_is_whole": True,
+        "rejected_is_whole": True,
+        "problem": group.question,
+        "answer": group.golds[0] if len(group.golds) == 1 else list(group.golds),
+    }
 
 
 def _solutions(group: ProblemGroup, left_out: LeftOut) -> tuple[list[str], list[str]]:

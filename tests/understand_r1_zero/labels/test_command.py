@@ -190,6 +190,7 @@ def test_an_error_on_the_way_leaves_the_earlier_files_as_they_were(tmp_path, cap
         (("--label=step_pairs",), "--label step_pairs needs trees"),
         ((), "--label_value q needs trees"),
         (("--label=solutions", "--label_prefer=q"), "--label_prefer q needs trees"),
+        (("--label=solution_pairs", "--pair_by=value"), "--pair_by value needs trees"),
     ],
 )
 def test_what_needs_trees_refuses_responses(tmp_path, capsys, flags, reason):
@@ -214,6 +215,14 @@ def test_what_needs_trees_refuses_responses(tmp_path, capsys, flags, reason):
         (
             ("--label=step_pairs", "--label_value=soft"),
             "--label step_pairs compares by q or expected",
+        ),
+        (
+            ("--label=solution_pairs", "--pair_margin=1"),
+            "--pair_margin 1.0 changes nothing with --pair_by grade",
+        ),
+        (
+            ("--label=solution_pairs", "--pair_by=value", "--pair_distances=0.5"),
+            "--pair_distances 0.5 changes nothing with --pair_by value",
         ),
         (("--label_prefer=code",), "--label_prefer code is of steps with code"),
         (("--step_codec=xlm",), "--step_codec must be one of"),

@@ -113,3 +113,21 @@ def test_distances_that_are_none_are_refused(text):
 def test_distances_are_read_in_their_order():
     assert read_distances(" ") == []
     assert read_distances("0.5, 0.4,0.3") == [0.5, 0.4, 0.3]
+
+
+def valued(*solutions):
+    """A tree of whole solutions, each (text, value)."""
+    tree = SearchTree({"question": "Q", "answer": "7"})
+    for text, value in solutions:
+        tree.add(ROOT, Node(Step(text, answer="7"), value=value, terminal="answer"))
+    return ProblemGroup("Q", ("7",), (tree,), ())
+
+
+def test_the_most_valued_against_the_least_whatever_they_answer(codec):
+    given = valued(("a", 0.4), ("b", 0.9), ("c", 0.9), ("d", 0.2), ("e", None))
+    assert pairs([given], codec, pair_by="value") == [("b", "d")]
+    assert pairs([given], codec, pair_by="value", pair_margin=0.6) == [("b", "d")]
+    left_out = Counter()
+    flags = LabelArgs(label="solution_pairs", pair_by="value", pair_margin=0.7)
+    assert not list(rows([given, valued()], flags, codec, left_out))
+    assert left_out["problems whose solutions are of one value"] == 2
