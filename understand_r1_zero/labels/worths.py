@@ -26,15 +26,10 @@ def end_of(node: Node) -> bool | None:
     return False if not node.children and node.terminal not in UNFAILED_ENDS else None
 
 
-def q_of(tree: SearchTree, number: int) -> float | None:
-    """Q of a node, brought into [-1, 1]; None where the search never came by."""
-    node = tree.nodes[number]
-    return scale_of(tree).into(SIGNED, node.mean()) if node.visits else None
-
-
-def all_q(tree: SearchTree) -> Worths:
-    """`q_of` every node."""
-    return [q_of(tree, number) for number in range(len(tree.nodes))]
+def q(tree: SearchTree) -> Worths:
+    """Q of each node, brought into [-1, 1]; None where the search never came by."""
+    scale = scale_of(tree)
+    return [scale.into(SIGNED, node.mean()) if node.visits else None for node in tree.nodes]
 
 
 def expected(tree: SearchTree) -> Worths:
@@ -62,7 +57,7 @@ def expected(tree: SearchTree) -> Worths:
 
 WORTHS: dict[str, Callable[[SearchTree], Worths]] = {
     # Several solutions of a problem are of one tree.
-    "q": lru_cache(maxsize=32)(all_q),
+    "q": lru_cache(maxsize=32)(q),
     "expected": lru_cache(maxsize=32)(expected),
 }
 """By `--label_value`, those that any step of a tree can have."""
