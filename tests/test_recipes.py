@@ -55,7 +55,9 @@ def test_self_explore(tmp_path):
         begun = pit["prompt"] + pit["rejected"]
         assert any(text.startswith(begun) for text in rejected), begun
     for stage in ("rft", "dpo", "policy"):
-        (reached,) = next(row for row in ledger if row["stage"] == stage)["reached"]["after"].values()
+        (reached,) = next(row for row in ledger if row["stage"] == stage)["reached"][
+            "after"
+        ].values()
         assert 0 <= reached[0] <= 1
 
     # All is there: nothing is run again.
