@@ -55,7 +55,7 @@ def test_the_flags_are_flags(flags):
 
 def test_pupils_in_haste_are_right_in_two_of_five_subtractions():
     rng = random.Random(0)
-    drawn = [draw_subtractions(rng) for _ in range(4000)]
+    drawn = [draw_subtractions(rng, 5) for _ in range(4000)]
     moves = [move for each in drawn for move in hasty_moves(each, rng)]
     right = sum(move.result == move.left + move.right and move.right < 0 for move in moves)
     assert 0.38 < right / len(moves) < 0.42
