@@ -53,7 +53,7 @@ HASTY: Flags = (
     *("--learning_rate", "1e-3", "--rollout_batch_size", "128", "--max_steps", "200"),
     *("--lr_scheduler", "linear", "--eval_steps", "-1"),
 )
-SAMPLING: Flags = (*("--generate_max_length", "96", "--eval_steps", "-1", "--warn_truncated", "1"),)
+SAMPLING: Flags = ("--generate_max_length", "96", "--eval_steps", "-1", "--warn_truncated", "1")
 SAMPLES: Flags = (
     *SAMPLING,
     *("--prompt_data", of(SHORT_PROBLEMS), "--rollout_batch_size", "32", "--num_samples", "16"),

@@ -44,8 +44,9 @@ def rows(
     """
     distances = read_distances(args.pair_distances)
     for group in groups:
+        prompt = codec.prompt(group.question)
         if args.pair_by == "value":
-            yield from _by_value(group, args, codec, left_out)
+            yield from _by_value(group, prompt, args, left_out)
             continue
         right, wrong = _solutions(group, left_out)
         chosen = [right[place] for place in distinct(right, args, args.pairs_per_problem)]
@@ -60,7 +61,7 @@ def rows(
                 if distances
                 else farthest(solution, pool)
             )
-            yield _row(group, codec, solution, pool.pop(place))
+            yield _row(group, prompt, solution, pool.pop(place))
 
 
 def farthest(solution: str, pool: Sequence[str]) -> int:
@@ -107,7 +108,7 @@ def read_distances(text: str) -> list[float]:
 
 
 def _by_value(
-    group: ProblemGroup, args: LabelArgs, codec: StepCodec, left_out: LeftOut
+    group: ProblemGroup, prompt: str, args: LabelArgs, left_out: LeftOut
 ) -> Iterator[dict[str, Any]]:
     found = [
         (value, tree.text(end))
@@ -118,14 +119,14 @@ def _by_value(
     best = max(found, key=lambda each: each[0], default=(0.0, ""))
     worst = min(found, key=lambda each: each[0], default=(0.0, ""))
     if best[0] - worst[0] > args.pair_margin:
-        yield _row(group, codec, best[1], worst[1])
+        yield _row(group, prompt, best[1], worst[1])
     else:
         left_out["problems whose solutions are of one value"] += 1
 
 
-def _row(group: ProblemGroup, codec: StepCodec, chosen: str, rejected: str) -> dict[str, Any]:
+def _row(group: ProblemGroup, prompt: str, chosen: str, rejected: str) -> dict[str, Any]:
     return {
-        "prompt": codec.prompt(group.question),
+        "prompt": prompt,
         "chosen": chosen,
         "rejected": rejected,
         "chosen_is_whole": True,
