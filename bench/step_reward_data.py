@@ -1,35 +1,43 @@
-"""What `bench.step_rewards` learns from: sums that nearly all subtract, homework of pupils who seldom do, marked steps."""
+"""What `bench.step_rewards` learns from: sums that nearly all subtract, pupils' hasty homework, a teacher's marks."""
 
+import itertools
 import json
 import random
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from examples.tiny.build import Sum
+from examples.tiny.build import END, Sum
 from examples.tiny.pupils import Move, in_lines, question_of, tempts
 from understand_r1_zero.search.codecs.registry import load_codec
+from understand_r1_zero.search.codecs.step import ended
 from understand_r1_zero.templates import load_template
 
-NUM_TERMS = 7
-SHORT = range(3, 6)
-"""Numbers of terms: of what is asked, and of what the process reward model is made of."""
-HASTE = 0.6
-"""How often a pupil errs at a subtraction; a sum of six of them is right in 0.4^6 = 0.004."""
+NUM_TERMS, MAX_TERM = 7, 5
+"""Of what is asked: how many numbers, and the largest."""
+LENGTHS = range(3, NUM_TERMS + 1)
+"""Numbers of terms of what is learned from."""
+HASTE = 0.7
+"""How often a pupil errs at a subtraction; a sum of six of them is right in 0.3^6 = 0.0007."""
+FAULTS = {"haste": 2, "false sum": 4, "misread": 1, "slip": 1}
+"""Weights of what a teacher has marked; a false sum is the hardest to see."""
+EARLY = 0.25
+"""How often the fault is instead that the solution ends where terms are left."""
+OFF = (1, 1, 2, 3, 4, 5, 10, 20)
+PEN = "0123456789+-=\n\\{}boxed </p>"
 
 
 def draw_subtractions(rng: random.Random, num_terms: int) -> Sum:
-    """Digits, each but the first taken from the total."""
-    first, *rest = (rng.randint(1, 9) for _ in range(num_terms))
+    """Small numbers, each but the first taken from the total."""
+    first, *rest = (rng.randint(1, MAX_TERM) for _ in range(num_terms))
     return Sum((first, *(-term for term in rest)))
 
 
-def write_problems(path: Path, num_problems: int, num_terms: Sequence[int], seed: int) -> None:
+def write_problems(path: Path, num_problems: int, seed: int) -> None:
     """Different problems, as `--prompt_data`."""
     rng, rows = random.Random(seed), {}
     while len(rows) < num_problems:
-        drawn = draw_subtractions(rng, rng.choice(num_terms))
+        drawn = draw_subtractions(rng, NUM_TERMS)
         rows[question_of(drawn)] = str(drawn.answer)
     _write(path, ({"problem": text, "answer": answer} for text, answer in rows.items()))
 
@@ -37,8 +45,7 @@ def write_problems(path: Path, num_problems: int, num_terms: Sequence[int], seed
 def write_homework(path: Path, num_rows: int, seed: int) -> None:
     """Prompts and completions as `--sft_data`, of all lengths; what is drawn here may be asked there too."""
     rng = random.Random(seed)
-    lengths = range(SHORT.start, NUM_TERMS + 1)
-    drawn = (draw_subtractions(rng, rng.choice(lengths)) for _ in range(num_rows))
+    drawn = (draw_subtractions(rng, rng.choice(LENGTHS)) for _ in range(num_rows))
     pairs = (in_lines(question_of(each), hasty_moves(each, rng)) for each in drawn)
     _write(path, ({"prompt": prompt, "completion": text} for prompt, text in pairs))
 
@@ -48,50 +55,104 @@ def hasty_moves(problem: Sum, rng: random.Random) -> list[Move]:
     total, *terms = problem.terms
     moves = []
     for term in terms:
-        move = Move(total, term)
-        if rng.random() < HASTE:
-            move = Move(total, term, True) if tempts(total, term) else Move(total, -term)
-        moves.append(move)
-        total = move.result
+        moves.append(_hasty(total, term) if rng.random() < HASTE else Move(total, term))
+        total = moves[-1].result
     return moves
 
 
-def write_marked(samples: Path, path: Path) -> int:
-    """Write a run's samples (its `samples/`) with their steps marked, as `--value_data`; returns how many."""
-    groups: dict[str, list[tuple[str, bool]]] = defaultdict(list)
-    prompts: dict[str, str] = {}
-    for file in sorted(samples.glob("*.jsonl")):
-        for group in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
-            prompts[group["problem"]] = group["prompt"]
-            groups[group["problem"]] += [
-                (response["text"], response["status"] == "correct")
-                for response in group["responses"]
-                if response["status"] != "truncated"
-            ]
-    rows = [
-        {"prompt": prompts[problem], "steps": steps, "values": values}
-        for problem, solutions in groups.items()
-        for steps, values in marked(solutions)
-    ]
-    _write(path, rows)
-    return len(rows)
+def write_marked(path: Path, num_problems: int, seed: int) -> None:
+    """Two solutions a problem, one right and one with a fault, their steps marked, as `--value_data`.
 
-
-def marked(solutions: Sequence[tuple[str, bool]]) -> Iterator[tuple[list[str], list[float]]]:
-    """The different solutions of a problem in steps, each 1 if a right one begins with the steps up to it, else 0.
-
-    Nothing where no solution is right.
+    A mark is 1 while all steps so far are those of the right solution, else 0: there is one way to write it.
     """
-    codec = load_codec("lines", load_template("qwen_math"))
-    split = [
-        (tuple(step.text for step in codec.split(text)), is_right) for text, is_right in solutions
-    ]
-    good = {
-        steps[:end] for steps, is_right in split if is_right for end in range(1, len(steps) + 1)
-    }
-    if good:
-        for steps in dict.fromkeys(steps for steps, _ in split if steps):
-            yield list(steps), [float(steps[:end] in good) for end in range(1, len(steps) + 1)]
+    rng, codec = random.Random(seed), load_codec("lines", load_template("qwen_math"))
+
+    def steps_of(text: str) -> list[str]:
+        return [step.text for step in ended(codec.split(text), codec)]
+
+    def rows() -> Iterable[Mapping[str, Any]]:
+        for _ in range(num_problems):
+            problem = draw_subtractions(rng, rng.choice(LENGTHS))
+            prompt, text = in_lines(question_of(problem), _right_moves(problem))
+            right = text.removesuffix(END)
+            for solution in (right, faulty(problem, rng)):
+                yield {
+                    "prompt": prompt,
+                    "steps": steps_of(solution),
+                    "values": marks(steps_of(solution), steps_of(right)),
+                }
+
+    _write(path, rows())
+
+
+def marks(steps: list[str], right: list[str]) -> list[float]:
+    """1 for each step up to which all are right, else 0."""
+    return [float(steps[:end] == right[:end]) for end in range(1, len(steps) + 1)]
+
+
+def faulty(problem: Sum, rng: random.Random) -> str:
+    """A solution that is right up to a fault anywhere, and goes on in haste from what came of it."""
+    place = rng.randrange(len(problem.terms))
+    lines = [move.line for move in _right_moves(problem)[:place]]
+    total, rest = sum(problem.terms[: place + 1]), problem.terms[place + 1 :]
+    if not rest:
+        return "\n".join([*lines, _wrong_end(total, lines[-1], rng)])
+    if rng.random() >= EARLY:
+        line, total = _fault(total, rest[0], rng)
+        moves = hasty_moves(Sum((total, *rest[1:])), rng)
+        lines += [line, *(move.line for move in moves)]
+        total = moves[-1].result if moves else total
+    return "\n".join([*lines, _boxed(total)])
+
+
+def _right_moves(problem: Sum) -> list[Move]:
+    totals = itertools.accumulate(problem.terms)
+    return [Move(total, term) for total, term in zip(totals, problem.terms[1:], strict=False)]
+
+
+def _hasty(total: int, term: int) -> Move:
+    return Move(total, term, True) if tempts(total, term) else Move(total, -term)
+
+
+def _fault(total: int, term: int, rng: random.Random) -> tuple[str, int]:
+    """A wrong step, and the total that the pupil goes on from."""
+    move = Move(total, term)
+    match rng.choices(list(FAULTS), list(FAULTS.values()))[0]:
+        case "false sum":
+            wrong = move.result + _off(rng)
+            return move.line.replace(f"={move.result}", f"={wrong}"), wrong
+        case "slip":
+            return _slip(move.line, rng), move.result
+        case "misread":
+            others = [-number for number in range(1, MAX_TERM + 1) if number != -term]
+            move = Move(total + rng.choice((0, 0, _off(rng))), rng.choice(others))
+        case _:
+            move = _hasty(total, term)
+    return move.line, move.result
+
+
+def _wrong_end(total: int, line: str, rng: random.Random) -> str:
+    """The answer misspelt or false, or a line again after it."""
+    right = _boxed(total)
+    return rng.choice((_slip(right, rng), _boxed(total + _off(rng)), f"{right}\n{line}"))
+
+
+def _boxed(total: int) -> str:
+    return f"\\boxed{{{total}}}"
+
+
+def _off(rng: random.Random) -> int:
+    return rng.choice((1, -1)) * rng.choice(OFF)
+
+
+def _slip(line: str, rng: random.Random) -> str:
+    """The line with one to three characters written over, left out or put in."""
+    signs = list(line)
+    while "".join(signs) == line:
+        for _ in range(rng.randint(1, 3)):
+            place = rng.randrange(len(signs) + 1)
+            signs[place : place + rng.randint(0, 1)] = rng.choice(([], [rng.choice(PEN)]))
+    return "".join(signs)
 
 
 def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -1,17 +1,15 @@
 """`python -m bench.step_rewards [--seeds 0 1 2]`: does PPO learn from fewer tokens if steps are rewarded too?
 
-The outcome is sparse: six subtractions in a row, by a policy that errs at three in five of them
-(`examples/tiny/stepper`, fine-tuned on the homework of pupils who do), so that one solution in 250 is right.
+The outcome is sparse: six subtractions in a row, by a policy that errs at seven in ten of them
+(`examples/tiny/stepper`, fine-tuned on the homework of pupils who do), so that one solution in 1400 is right.
 Twice the same PPO, with the outcome alone and with a process reward model besides (`--oracle prm`).
 
-The process reward model is made of the policy's samples of shorter sums, of two to four subtractions, without
-knowing which steps are right: a step is good if any sample of its problem that begins with the same steps comes to
-the right answer (Math-Shepherd's hard estimate, with the group's samples as completions). Problems that no sample
-solves are left out: their right steps would be called wrong.
+The process reward model learned a teacher's marks of homework, right and faulty, as PRM800K's are people's marks:
+nothing was sampled for it.
 
 Writes `bench/results/step_rewards.json`: the sampled tokens until the mean accuracy of `WINDOW_STEPS` steps' samples
-reaches `TARGET`, with rewards of steps those included that the model was made of, and the curves. Runs stay in
-`runs/algorithms/`, and one that is complete under the same flags is not run again.
+reaches `TARGET`, and the curves. Runs stay in `runs/algorithms/`, and one that is
+complete under the same flags is not run again.
 """
 
 import argparse
@@ -26,7 +24,7 @@ from bench.algorithm_kinds import DATA, Flags, Run
 from bench.algorithms import run_of
 from bench.result import Result
 from bench.side import REPOSITORY
-from bench.step_reward_data import NUM_TERMS, SHORT, write_homework, write_marked, write_problems
+from bench.step_reward_data import write_homework, write_marked, write_problems
 
 COMMAND = "python -m bench.step_rewards"
 TARGET = 0.5
@@ -36,10 +34,10 @@ AT_MOST = 0.5
 WINDOW_STEPS = 5
 OUTCOME_STEPS, STEP_STEPS = 300, 80
 SEED = 7
-PROBLEMS, SHORT_PROBLEMS, HOMEWORK, MARKED = (
-    DATA / f"subtractions_{name}.jsonl" for name in ("asked", "short", "hasty", "marked")
+PROBLEMS, HOMEWORK, MARKED = (
+    DATA / f"subtractions_{name}.jsonl" for name in ("asked", "hasty", "marked")
 )
-NUM_PROBLEMS, NUM_HOMEWORK = 3000, 25_600
+NUM_PROBLEMS, NUM_HOMEWORK, NUM_MARKED = 3000, 25_600, 25_600
 STEPPER = "examples/tiny/stepper"
 
 
@@ -54,24 +52,18 @@ HASTY: Flags = (
     *("--lr_scheduler", "linear", "--eval_steps", "-1"),
 )
 SAMPLING: Flags = ("--generate_max_length", "96", "--eval_steps", "-1", "--warn_truncated", "1")
-SAMPLES: Flags = (
-    *SAMPLING,
-    *("--prompt_data", of(SHORT_PROBLEMS), "--rollout_batch_size", "32", "--num_samples", "16"),
-    *("--max_steps", "4", "--learning_rate", "0", "--seed", "1000"),
-)
-"""No update: the policy's own samples, as they are graded."""
 MODEL: Flags = (
-    *("--algo", "value", "--value_loss", "bce", "--value_data", of(MARKED)),
+    *("--algo", "value", "--value_loss", "bce", "--value_data", of(MARKED), "--pretrain", STEPPER),
     *("--learning_rate", "2e-3", "--lr_scheduler", "linear", "--lr_warmup_ratio", "0.05"),
-    *("--rollout_batch_size", "64", "--num_prompt_epoch", "100", "--max_steps", "150"),
-    *("--holdout", "0.1", "--eval_steps", "50"),
+    *("--rollout_batch_size", "64", "--max_steps", "600"),
+    *("--holdout", "0.1", "--eval_steps", "300"),
 )
 PPO: Flags = (
     *SAMPLING,
     *("--prompt_data", of(PROBLEMS), "--critic_type", "ppo", "--lam", "0.95"),
     *("--rollout_batch_size", "8", "--num_samples", "4"),
 )
-"""One response in eight steps is right at first."""
+"""One response in 44 steps is right at first."""
 
 
 def main() -> int:
@@ -81,22 +73,17 @@ def main() -> int:
     seeds = parser.parse_args().seeds
     # So that the run that is under way ends too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    write_problems(PROBLEMS, NUM_PROBLEMS, [NUM_TERMS], SEED)
-    write_problems(SHORT_PROBLEMS, NUM_PROBLEMS, SHORT, SEED)
+    write_problems(PROBLEMS, NUM_PROBLEMS, SEED)
     write_homework(HOMEWORK, NUM_HOMEWORK, SEED)
+    write_marked(MARKED, NUM_MARKED, SEED + 1)
     policy = ("--pretrain", of(run_of("step rewards hasty", HASTY).checkpoint))
-    samples = run_of("step rewards samples", (*SAMPLES, *policy))
-    num_rows = write_marked(samples.directory / "samples", MARKED)
-    model = run_of("step rewards model", (*MODEL, *policy))
-    print(
-        f"model: {num_rows} solutions, held-out AUC {model.ends('eval/value_auc')[1]:.3f}",
-        flush=True,
-    )
+    model = run_of("step rewards model", MODEL)
+    auc = model.ends("eval/value_auc")[1]
+    print(f"model: held-out AUC {auc:.3f}", flush=True)
     steps: Flags = (
         *("--oracle", "prm", "--value_model", of(model.checkpoint)),
         *("--step_reward", "gain", "--max_steps", str(STEP_STEPS)),
     )
-    model_tokens = sum(tokens_of(row) for row in samples.rows)
     outcome_runs, step_runs = [], []
     for seed in seeds:
         flags = (*PPO, *policy, "--seed", str(seed))
@@ -108,7 +95,7 @@ def main() -> int:
     result = Result(
         name="step_rewards",
         unit=f"sampled tokens until {TARGET:.0%} of samples are right",
-        ours=[model_tokens + tokens_until(run.rows, TARGET)[0] for run in step_runs],
+        ours=[tokens_until(run.rows, TARGET)[0] for run in step_runs],
         theirs=[tokens_until(run.rows, TARGET)[0] for run in outcome_runs],
         target=AT_MOST,
         is_share=True,
@@ -122,11 +109,7 @@ def main() -> int:
                 "ours": [curve_of(run.rows) for run in step_runs],
                 "theirs": [curve_of(run.rows) for run in outcome_runs],
             },
-            "model": {
-                "tokens": model_tokens,
-                "solutions": num_rows,
-                "auc": model.ends("eval/value_auc")[1],
-            },
+            "model_auc": auc,
             "flags": {"ppo": list(PPO), "steps": list(steps)},
         },
     )

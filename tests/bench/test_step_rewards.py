@@ -1,28 +1,39 @@
 """What the benchmark of step rewards reads off runs, by hand."""
 
+import json
 import random
 
 import pytest
 
-from bench.step_reward_data import draw_subtractions, hasty_moves, marked
-from bench.step_rewards import HASTY, MODEL, PPO, SAMPLES, WINDOW_STEPS, curve_of, tokens_until
+from bench.step_reward_data import draw_subtractions, faulty, hasty_moves, marks, write_marked
+from bench.step_rewards import HASTY, MODEL, PPO, WINDOW_STEPS, curve_of, tokens_until
 from understand_r1_zero.cli import parse_training
 
-RIGHT, WRONG, LATE = (
-    "1+2=3\n3+3=6\n\\boxed{6}",
-    "1+2=4\n4+3=7\n\\boxed{7}",
-    "1+2=3\n3+3=7\n\\boxed{7}",
-)
+
+def test_steps_are_marked_until_the_first_fault():
+    right = ["5-3=2\n", "2-4=-2\n", "\\boxed{-2}\n"]
+    assert marks(right, right) == [1.0, 1.0, 1.0]
+    assert marks(["5-3=2\n", "2-4=2\n", "\\boxed{2}\n"], right) == [1.0, 0.0, 0.0]
+    assert marks([*right, "2-4=-2\n"], right) == [1.0, 1.0, 1.0, 0.0]
+    assert marks(["5-3=2\n", "\\boxed{2}\n"], right) == [1.0, 0.0]
 
 
-def test_a_step_is_good_if_a_right_solution_begins_so():
-    found = {
-        "".join(steps): values
-        for steps, values in marked([(RIGHT, True), (WRONG, False), (LATE, False)])
-    }
-    assert found == {RIGHT: [1.0, 1.0, 1.0], WRONG: [0.0, 0.0, 0.0], LATE: [1.0, 0.0, 0.0]}
-    assert list(marked([(WRONG, False), (LATE, False)])) == []
-    assert len(list(marked([(RIGHT, True)] * 3))) == 1
+def test_half_the_marked_solutions_are_right_and_every_other_has_one_fault(tmp_path):
+    path = tmp_path / "marked.jsonl"
+    write_marked(path, 200, seed=0)
+    marked = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert len(marked) == 400
+    for right, wrong in zip(marked[::2], marked[1::2], strict=True):
+        assert right["prompt"] == wrong["prompt"] and set(right["values"]) == {1.0}
+        assert right["steps"][-1].startswith("\\boxed{") and right["steps"][-1].endswith("}\n")
+        assert wrong["values"] == sorted(wrong["values"], reverse=True) and 0.0 in wrong["values"]
+
+
+def test_a_fault_may_be_anywhere():
+    rng = random.Random(0)
+    problem = draw_subtractions(rng, 4)
+    solutions = [faulty(problem, rng).split("\n") for _ in range(200)]
+    assert {len(lines) for lines in solutions} >= {1, 2, 3, 4, 5}
 
 
 def rows(*accuracies, num_tokens=10.0, oracle_tokens=0.0):
@@ -48,14 +59,14 @@ def test_tokens_are_counted_until_the_mean_of_the_window_is_there():
     assert curve_of(rising)[:2] == [(10.0, 0.0), (20.0, 0.0)]
 
 
-@pytest.mark.parametrize("flags", [HASTY, SAMPLES, MODEL, PPO])
+@pytest.mark.parametrize("flags", [HASTY, MODEL, PPO])
 def test_the_flags_are_flags(flags):
     assert parse_training(list(flags)).sampling.num_samples > 0
 
 
-def test_pupils_in_haste_are_right_in_two_of_five_subtractions():
+def test_pupils_in_haste_are_right_in_three_of_ten_subtractions():
     rng = random.Random(0)
     drawn = [draw_subtractions(rng, 5) for _ in range(4000)]
     moves = [move for each in drawn for move in hasty_moves(each, rng)]
     right = sum(move.result == move.left + move.right and move.right < 0 for move in moves)
-    assert 0.38 < right / len(moves) < 0.42
+    assert 0.28 < right / len(moves) < 0.32
