@@ -17,8 +17,8 @@ NUM_TERMS, MAX_TERM = 7, 5
 """Of what is asked: how many numbers, and the largest."""
 LENGTHS = range(3, NUM_TERMS + 1)
 """Numbers of terms of what is learned from."""
-HASTE = 0.7
-"""How often a pupil errs at a subtraction; a sum of six of them is right in 0.3^6 = 0.0007."""
+HASTE = 0.8
+"""How often a pupil errs at a subtraction; a sum of six of them is right in 0.2^6 = 0.00006."""
 FAULTS = {"haste": 2, "false sum": 4, "misread": 1, "slip": 1}
 """Weights of what a teacher has marked; a false sum is the hardest to see."""
 EARLY = 0.25

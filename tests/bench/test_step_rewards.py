@@ -64,9 +64,9 @@ def test_the_flags_are_flags(flags):
     assert parse_training(list(flags)).sampling.num_samples > 0
 
 
-def test_pupils_in_haste_are_right_in_three_of_ten_subtractions():
+def test_pupils_in_haste_are_right_in_one_of_five_subtractions():
     rng = random.Random(0)
     drawn = [draw_subtractions(rng, 5) for _ in range(4000)]
     moves = [move for each in drawn for move in hasty_moves(each, rng)]
     right = sum(move.result == move.left + move.right and move.right < 0 for move in moves)
-    assert 0.28 < right / len(moves) < 0.32
+    assert 0.18 < right / len(moves) < 0.22
