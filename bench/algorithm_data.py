@@ -7,7 +7,7 @@ bundled model on.
 import itertools
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ def write_homework(path: Path, num_rows: int, seed: int) -> None:
     Those pupils are left out who never come to an end: `--sft_data` ends every completion.
     """
     rows = itertools.islice(dialogues(random.Random(seed), _answer), num_rows)
-    _write(path, ({"prompt": prompt, "completion": text} for prompt, text in rows))
+    write_rows(path, ({"prompt": prompt, "completion": text} for prompt, text in rows))
 
 
 def write_marked_steps(path: Path, num_problems: int, seed: int) -> None:
@@ -61,7 +61,7 @@ def write_marked_steps(path: Path, num_problems: int, seed: int) -> None:
     """
     rng = random.Random(seed)
     problems = [problem for n in NUM_TERMS for problem in _distinct(n, num_problems, rng)]
-    _write(path, (row for problem in problems for row in _marked(problem, rng)))
+    write_rows(path, (row for problem in problems for row in _marked(problem, rng)))
 
 
 def wrong_lines(problem: Sum, place: int, error: int) -> list[str]:
@@ -97,5 +97,7 @@ def _answer(problem: Sum, rng: random.Random) -> str:
     return (answer_at_once if rng.random() < HASTY else answer_in_steps)(problem, rng)
 
 
-def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+def write_rows(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write JSON Lines, and the directory above them where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")

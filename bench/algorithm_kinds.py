@@ -115,7 +115,6 @@ def read_value(run: Run, run_of: RunOf) -> list[Reading]:
 
 def write_data() -> None:
     """Write what is not there yet of the data and the random model."""
-    DATA.mkdir(parents=True, exist_ok=True)
     for path, write in (
         (HOMEWORK, lambda: write_homework(HOMEWORK, 80_000, SEED)),
         (MARKED, lambda: write_marked_steps(MARKED, 3000, SEED)),

@@ -1,17 +1,16 @@
 """What `bench.step_rewards` learns from: sums that nearly all subtract, pupils' hasty homework, a teacher's marks."""
 
-import itertools
-import json
 import random
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from examples.tiny.build import END, Sum
+from bench.algorithm_data import write_rows
+from examples.tiny.build import Sum
 from examples.tiny.pupils import Move, in_lines, question_of, tempts
 from understand_r1_zero.search.codecs.registry import load_codec
 from understand_r1_zero.search.codecs.step import ended
-from understand_r1_zero.templates import load_template
+from understand_r1_zero.templates import load_template, render_qwen_math
 
 NUM_TERMS, MAX_TERM = 7, 5
 """Of what is asked: how many numbers, and the largest."""
@@ -39,7 +38,7 @@ def write_problems(path: Path, num_problems: int, seed: int) -> None:
     while len(rows) < num_problems:
         drawn = draw_subtractions(rng, NUM_TERMS)
         rows[question_of(drawn)] = str(drawn.answer)
-    _write(path, ({"problem": text, "answer": answer} for text, answer in rows.items()))
+    write_rows(path, ({"problem": text, "answer": answer} for text, answer in rows.items()))
 
 
 def write_homework(path: Path, num_rows: int, seed: int) -> None:
@@ -47,7 +46,7 @@ def write_homework(path: Path, num_rows: int, seed: int) -> None:
     rng = random.Random(seed)
     drawn = (draw_subtractions(rng, rng.choice(LENGTHS)) for _ in range(num_rows))
     pairs = (in_lines(question_of(each), hasty_moves(each, rng)) for each in drawn)
-    _write(path, ({"prompt": prompt, "completion": text} for prompt, text in pairs))
+    write_rows(path, ({"prompt": prompt, "completion": text} for prompt, text in pairs))
 
 
 def hasty_moves(problem: Sum, rng: random.Random) -> list[Move]:
@@ -73,16 +72,12 @@ def write_marked(path: Path, num_problems: int, seed: int) -> None:
     def rows() -> Iterable[Mapping[str, Any]]:
         for _ in range(num_problems):
             problem = draw_subtractions(rng, rng.choice(LENGTHS))
-            prompt, text = in_lines(question_of(problem), _right_moves(problem))
-            right = text.removesuffix(END)
-            for solution in (right, faulty(problem, rng)):
-                yield {
-                    "prompt": prompt,
-                    "steps": steps_of(solution),
-                    "values": marks(steps_of(solution), steps_of(right)),
-                }
+            prompt = render_qwen_math(question_of(problem))
+            right = steps_of("\n".join([*problem.lines, _boxed(problem.answer)]))
+            for steps in (right, steps_of(faulty(problem, rng))):
+                yield {"prompt": prompt, "steps": steps, "values": marks(steps, right)}
 
-    _write(path, rows())
+    write_rows(path, rows())
 
 
 def marks(steps: list[str], right: list[str]) -> list[float]:
@@ -93,7 +88,7 @@ def marks(steps: list[str], right: list[str]) -> list[float]:
 def faulty(problem: Sum, rng: random.Random) -> str:
     """A solution that is right up to a fault anywhere, and goes on in haste from what came of it."""
     place = rng.randrange(len(problem.terms))
-    lines = [move.line for move in _right_moves(problem)[:place]]
+    lines = problem.lines[:place]
     total, rest = sum(problem.terms[: place + 1]), problem.terms[place + 1 :]
     if not rest:
         return "\n".join([*lines, _wrong_end(total, lines[-1], rng)])
@@ -103,11 +98,6 @@ def faulty(problem: Sum, rng: random.Random) -> str:
         lines += [line, *(move.line for move in moves)]
         total = moves[-1].result if moves else total
     return "\n".join([*lines, _boxed(total)])
-
-
-def _right_moves(problem: Sum) -> list[Move]:
-    totals = itertools.accumulate(problem.terms)
-    return [Move(total, term) for total, term in zip(totals, problem.terms[1:], strict=False)]
 
 
 def _hasty(total: int, term: int) -> Move:
@@ -153,8 +143,3 @@ def _slip(line: str, rng: random.Random) -> str:
             place = rng.randrange(len(signs) + 1)
             signs[place : place + rng.randint(0, 1)] = rng.choice(([], [rng.choice(PEN)]))
     return "".join(signs)
-
-
-def _write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")

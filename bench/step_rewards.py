@@ -8,8 +8,8 @@ The process reward model learned a teacher's marks of homework, right and faulty
 nothing was sampled for it.
 
 Writes `bench/results/step_rewards.json`: the sampled tokens until the mean accuracy of `WINDOW_STEPS` steps' samples
-reaches `TARGET`, and the curves. Runs stay in `runs/algorithms/`, and one that is
-complete under the same flags is not run again.
+reaches `TARGET`, and the curves. Runs stay in `runs/algorithms/`, and one that is complete under the same flags is
+not run again.
 """
 
 import argparse
